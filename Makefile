@@ -1,0 +1,155 @@
+# Nacre's one Makefile. `make` builds and touches nothing outside build/; `make demo` and `make check` install what they
+# miss first. Variants: CC=clang, SAN=address,undefined, O=DIR (the build directory), V=1 (show commands), WERROR=1.
+
+CC ?= gcc
+O ?= build
+ARCH ?= x86_64
+PREFIX ?= /usr
+DESTDIR ?=
+VERSION := 0.1.0
+PKG_CONFIG ?= pkg-config
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+# --- flags -------------------------------------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wcast-qual -Wswitch-enum -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wundef
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+	-ftrivial-auto-var-init=zero
+OPT ?= -O2 -g
+ifdef SAN
+HARDEN += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+LDSAN := -fsanitize=$(SAN)
+else
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE -DNACRE_VERSION='"$(VERSION)"' -DNACRE_PREFIX='"$(PREFIX)"' \
+	-ffile-prefix-map=$(CURDIR)=.
+CFLAGS += -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(HARDEN) -fPIE -pthread
+LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(LDSAN)
+STATIC_PIE := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack
+
+LIBS_RUNTIME := -ljson-c -lprotobuf-c -lseccomp -lcap -lmnl
+LIBS_VMM := -lseccomp
+LIBS_AGENT := -ljson-c -lprotobuf-c -lseccomp -lcap
+
+# --- sources, one a line ---------------------------------------------------------------------------------------------
+BASE := \
+	base/bug.o \
+	base/cursor.o \
+	base/err.o \
+	base/fd.o \
+	base/log.o \
+	base/loop.o \
+	base/path.o \
+	base/spawn.o \
+	base/str.o
+
+CONFIG := \
+	config/json.o \
+	config/oci_check.o \
+	config/oci_parse.o \
+	config/oci_seccomp.o \
+	config/nacre_config.o \
+	config/container_plan.o \
+	config/vm_plan.o
+
+PROTO := \
+	agent-proto/proto_budget.o \
+	agent-proto/ttrpc.o \
+	agent-proto/ttrpc_blocking.o \
+	agent-proto/ttrpc_frame.o
+
+PROTOS := \
+	agent-proto/agent.proto \
+	agent-proto/containerd.proto \
+	agent-proto/ttrpc_wire.proto
+
+VMM := \
+	vmm/gmem.o \
+	vmm/virtio/queue.o \
+	vmm/virtio/virtio.o \
+	vmm/virtio/mmio.o \
+	vmm/dev/rng.o \
+	vmm/dev/blk.o
+
+RUNTIME := \
+	runtime/sandbox.o
+
+AGENT := \
+	agent/agent.o
+
+# Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
+UNIT_TESTS := \
+	base_test
+
+# ----------------------------------------------------------------------------------------------------------------------
+GEN := $(PROTOS:%.proto=$(O)/gen/%.pb-c.o)
+ARCHIVES := $(O)/runtime.a $(O)/vmm.a $(O)/agent.a $(O)/proto.a $(O)/config.a $(O)/base.a
+PROGRAMS := $(O)/bin/nacre $(O)/bin/vmm $(O)/bin/kvm-probe $(O)/bin/nacre-agent
+
+all: $(PROGRAMS)
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+# The generated protobuf-c code is compiled without our warnings: it is not ours to mend.
+$(O)/gen/%.pb-c.c: %.proto
+	$(call say,PROTOC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)protoc-c --c_out=$(O)/gen -I. $<
+
+$(O)/gen/%.pb-c.h: $(O)/gen/%.pb-c.c ;
+
+$(O)/gen/%.pb-c.o: $(O)/gen/%.pb-c.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
+
+$(O)/%.o: %.c | $(PROTOS:%.proto=$(O)/gen/%.pb-c.c)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/base.a: $(BASE:%=$(O)/%)
+$(O)/config.a: $(CONFIG:%=$(O)/%)
+$(O)/proto.a: $(PROTO:%=$(O)/%) $(GEN)
+$(O)/vmm.a: $(VMM:%=$(O)/%)
+$(O)/runtime.a: $(RUNTIME:%=$(O)/%)
+$(O)/agent.a: $(AGENT:%=$(O)/%)
+$(O)/%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+# One program, two faces: what it is called by decides (argv[0]).
+$(O)/bin/nacre: $(O)/runtime/main.o $(O)/runtime.a $(O)/proto.a $(O)/config.a $(O)/base.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_RUNTIME)
+	$(Q)ln -sf nacre $(@D)/containerd-shim-nacre-v2
+
+$(O)/bin/vmm: $(O)/vmm/main.o $(O)/vmm.a $(O)/base.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^ $(LIBS_VMM)
+
+$(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(O)/vmm.a $(O)/base.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^
+
+# Pid 1 of the guest: static, small, stripped.
+$(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a $(O)/base.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(STATIC_PIE) -Wl,--gc-sections -s -o $@ $^ $(LIBS_AGENT)
+
+# --- unit tests --------------------------------------------------------------------------------------------------------
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
+		-lcmocka $(LIBS_RUNTIME) $(LIBS_VMM)
+
+clean:
+	$(Q)rm -rf $(O)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+.PHONY: all clean

@@ -1,0 +1,38 @@
+/* Files by name: whole-file reads with a cap, atomic writes, directories, and lookups that stay inside a tree. */
+#ifndef NACRE_BASE_PATH_H
+#define NACRE_BASE_PATH_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+/*
+ * Reads the file whole, at most max_bytes (a larger file is -EFBIG). *out is NUL-terminated (the NUL not counted in
+ * *len) and owned by the caller.
+ */
+int path_read(int dirfd, const char *path, size_t max_bytes, char **out, size_t *len,
+	      struct err *err) MUST_CHECK;
+
+/* Writes to a temporary sibling and renames over `path`, so that a reader sees the old or the new file whole. */
+int path_write_atomic(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+		      struct err *err) MUST_CHECK;
+
+/* Writes into an existing file (cgroup, proc, sysfs) with one write(2). */
+int path_poke(int dirfd, const char *path, const char *text, struct err *err) MUST_CHECK;
+
+/* mkdir -p; existing directories are fine, their mode is left alone. */
+int path_mkdirs(int dirfd, const char *path, mode_t mode, struct err *err) MUST_CHECK;
+
+/* Removes a tree below dirfd without following links and without crossing into other mounts; absent is success. */
+int path_remove_tree(int dirfd, const char *path, struct err *err) MUST_CHECK;
+
+/* openat2 with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: `path` seen as from a chroot to rootfd. fd or -errno. */
+int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode) MUST_CHECK;
+
+/* mkdir -p inside a root, every component resolved in it; *fd_out (may be NULL) is O_PATH of the last one. */
+int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, int *fd_out,
+			struct err *err) MUST_CHECK;
+
+#endif

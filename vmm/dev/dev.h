@@ -1,0 +1,54 @@
+/*
+ * How each device is made: parameters in, a struct virtio_dev out. Called by machine.c only, in the order of the address
+ * map. Descriptors in a params struct are owned by the device from success on; on failure the caller keeps them.
+ */
+#ifndef NACRE_VMM_DEV_DEV_H
+#define NACRE_VMM_DEV_DEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "vmm/gmem.h"
+#include "vmm/virtio/virtio.h"
+
+/* Entropy (virtio 1.2, 5.4) from getrandom(2). */
+int dev_rng_create(struct gmem *mem, struct loop *loop, struct virtio_dev **out,
+		   struct err *err) MUST_CHECK;
+
+/* Block (virtio 1.2, 5.2) over one file or block device. */
+struct dev_blk_params {
+	int fd;
+	bool readonly;
+	char serial[21]; /* VIRTIO_BLK_ID_BYTES + NUL */
+};
+int dev_blk_create(const struct dev_blk_params *p, struct gmem *mem, struct loop *loop,
+		   struct virtio_dev **out, struct err *err) MUST_CHECK;
+
+/* File system (virtio 1.2, 5.11): a FUSE server over one directory tree. */
+struct dev_fs_params {
+	int root_fd;  /* O_PATH or O_RDONLY directory: everything outside is unreachable */
+	char tag[37]; /* 1..36 bytes UTF-8 + NUL */
+	bool readonly;
+};
+int dev_fs_create(const struct dev_fs_params *p, struct gmem *mem, struct loop *loop,
+		  struct virtio_dev **out, struct err *err) MUST_CHECK;
+
+/*
+ * Socket (virtio 1.2, 5.10), served in user space. Host to guest: a client connects to the listening unix socket
+ * listen_fd, writes "CONNECT <port>\n", gets "OK <host port>\n", and the stream follows; a refused connect closes. Guest to
+ * host: refused, but for the one-shot agent_fd: the first guest connection to CID 2 port VSOCK_AGENT_PORT is joined with
+ * that connected unix stream socket.
+ */
+#define VSOCK_AGENT_PORT 1024
+struct dev_vsock_params {
+	uint32_t guest_cid; /* 3..0xfffffffe */
+	int listen_fd;      /* -1: none */
+	int agent_fd;       /* -1: none */
+};
+int dev_vsock_create(const struct dev_vsock_params *p, struct gmem *mem, struct loop *loop,
+		     struct virtio_dev **out, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * Split virtqueues (virtio 1.2, 2.7) with INDIRECT_DESC and EVENT_IDX. The one place that walks descriptors: vq_pop checks
+ * head and next < size, chain length <= size, readable before writable, zero length, indirect rules, index step, and hands
+ * out a chain copied from guest memory once, whose segments are known to be RAM. A broken rule sets the queue broken; the
+ * core then sets DEVICE_NEEDS_RESET. Addresses and sizes come from the transport, are checked at vq_start.
+ *
+ * Thread: under the lock of the device that owns the queue.
+ */
+#ifndef NACRE_VMM_VIRTIO_QUEUE_H
+#define NACRE_VMM_VIRTIO_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "vmm/gmem.h"
+
+#define VQ_MAX_SIZE 1024 /* entries; also the most segments one chain may have, indirect included */
+
+struct vq {
+	/* What the transport set, valid while !ready too. */
+	uint16_t size;     /* entries, power of two, <= size_max */
+	uint16_t size_max; /* what the device offers */
+	struct gpa desc, avail, used;
+	bool ready; /* QueueReady written 1 and vq_start accepted it */
+
+	/* The device's own view, reset by vq_reset. */
+	struct gmem *mem;
+	bool event_idx;
+	bool indirect;
+	bool broken;
+	uint16_t avail_next; /* next avail ring index to look at */
+	uint16_t used_next;  /* next used ring index to fill */
+	uint16_t signalled;  /* used index at the last interrupt */
+	bool signalled_valid;
+};
+
+struct vq_seg {
+	struct gpa at;
+	uint32_t len; /* bytes, > 0 */
+};
+
+/* One checked request. Embedded in the device's state (it is about 16 KiB), refilled by each vq_pop. */
+struct vq_chain {
+	struct vq *vq;
+	uint16_t head;
+	uint16_t nsegs; /* readable ones first */
+	uint16_t nreadable;
+	uint32_t readable_bytes,
+		writable_bytes; /* totals; they never overflow: a chain past 4 GiB-1 is refused */
+	uint32_t read_done, write_done; /* how far the cursors below have come */
+	struct vq_seg segs[VQ_MAX_SIZE];
+};
+
+/* Forgets ring positions and everything the transport set. */
+void vq_reset(struct vq *q);
+
+/* Checks alignment, size and that all three rings are RAM (virtio 1.2, 2.7). false: refused, stays not ready. */
+bool vq_start(struct vq *q, struct gmem *mem, bool event_idx, bool indirect) MUST_CHECK;
+
+/* true: *out is the next request. false: nothing there, or q->broken was set. */
+bool vq_pop(struct vq *q, struct vq_chain *out) MUST_CHECK;
+
+/* Gives the chain back with chain->write_done as the used length. */
+void vq_push(struct vq_chain *chain);
+/* Undoes the vq_pop just made, so that the same request comes again (receive queues short of data). */
+void vq_unpop(struct vq_chain *chain);
+
+/* After a batch of pushes: does the driver want an interrupt (EVENT_IDX or the avail flag)? */
+bool vq_wants_interrupt(struct vq *q);
+/* Turns driver notifications off (while a batch is worked on) or on. Returns true when on and requests came meanwhile. */
+bool vq_set_notify(struct vq *q, bool on);
+
+/* --- a chain's bytes: each call goes on where the last one stopped ------------------------------------------- */
+
+/* Copies from the readable part; bytes copied (fewer than len at its end). */
+size_t chain_read(struct vq_chain *c, void *dst, size_t len);
+/* Copies into the writable part; bytes copied. */
+size_t chain_write(struct vq_chain *c, const void *src, size_t len);
+size_t chain_read_left(const struct vq_chain *c);
+size_t chain_write_left(const struct vq_chain *c);
+/* Steps over readable or writable bytes without touching them; false when fewer are left (nothing moves then). */
+bool chain_read_skip(struct vq_chain *c, size_t len) MUST_CHECK;
+bool chain_write_skip(struct vq_chain *c, size_t len) MUST_CHECK;
+/*
+ * Rewrites bytes already written or skipped at `at` from the start of the writable part (a header whose content is
+ * known last). false when outside.
+ */
+bool chain_write_at(struct vq_chain *c, size_t at, const void *src, size_t len) MUST_CHECK;
+
+/*
+ * Straight from the readable part to a file, or from a file into the writable part, without a copy. At most `len` bytes;
+ * `off` < 0 means the descriptor's own position or a socket/pipe (readv/writev), else preadv2/pwritev2 with `flags`
+ * (RWF_*). Short transfers as of the system call. Bytes moved (the cursor moves as far), 0 at end of file, or -errno.
+ */
+ssize_t chain_to_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags);
+ssize_t chain_from_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags);
+
+#endif
