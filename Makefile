@@ -104,10 +104,14 @@ $(O)/gen/%.pb-c.o: $(O)/gen/%.pb-c.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
 
-$(O)/%.o: %.c | $(PROTOS:%.proto=$(O)/gen/%.pb-c.c)
+$(O)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Who includes generated headers must wait for them.
+$(PROTO:%=$(O)/%) $(RUNTIME:%=$(O)/%) $(AGENT:%=$(O)/%) $(UNIT_TESTS:%=$(O)/tests/unit/%.o) \
+$(O)/runtime/main.o $(O)/agent/main.o: | $(PROTOS:%.proto=$(O)/gen/%.pb-c.c)
 
 $(O)/base.a: $(BASE:%=$(O)/%)
 $(O)/config.a: $(CONFIG:%=$(O)/%)

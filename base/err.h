@@ -11,6 +11,8 @@
 #ifndef NACRE_BASE_ERR_H
 #define NACRE_BASE_ERR_H
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 
 #define ERR_TEXT_BYTES 1024

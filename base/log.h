@@ -22,7 +22,7 @@ void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /*
- * For lines a guest or peer can trigger (rule 13): at most `burst` lines each 10 seconds per limiter; suppressed
+ * For lines a guest or peer can trigger (rule 13): at most 10 lines each 10 seconds per limiter; suppressed
  * lines are counted in `hits`. Any thread.
  */
 struct log_limit {
