@@ -15,8 +15,11 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 # --- flags -------------------------------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wcast-qual -Wswitch-enum -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wundef
-HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
-	-ftrivial-auto-var-init=zero
+# Flags that older compilers lack are probed: clang 14 knows -ftrivial-auto-var-init=zero only under a second name.
+cc_has = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo '$(1)')
+HARDEN := -fstack-protector-strong $(call cc_has,-fstack-clash-protection) $(call cc_has,-fcf-protection) \
+	$(or $(call cc_has,-ftrivial-auto-var-init=zero),$(call cc_has,-ftrivial-auto-var-init=zero \
+	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang))
 OPT ?= -O2 -g
 ifdef SAN
 HARDEN += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
