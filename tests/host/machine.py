@@ -9,6 +9,7 @@
 # by its data extents only, which is what makes both saving and restoring quick.
 
 import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -94,13 +95,14 @@ class Machine:
 
     def start(self, state=None):
         self.console = os.memfd_create("console")
+        fcntl.fcntl(self.console, fcntl.F_SETFL, os.O_APPEND)
         self.ram = os.memfd_create("ram")
         os.ftruncate(self.ram, self.memory_mib << 20)
         fds = [self.console, self.ram]
         size = f"{self.memory_mib}M"
         args = [QEMU, "-M", "q35,memory-backend=ram", "-m", size, "-object",
                 f"memory-backend-file,id=ram,size={size},share=on,mem-path=/proc/self/fd/{self.ram}",
-                "-chardev", f"file,id=console,path=/proc/self/fd/{self.console}",
+                "-chardev", f"file,id=console,append=on,path=/proc/self/fd/{self.console}",
                 "-serial", "chardev:console"] + self.args
         theirs = []
         for name in CHANNELS + ("qmp",):
@@ -209,9 +211,10 @@ class Machine:
 
     # --- End -------------------------------------------------------------------------------
 
-    def console_text(self):
-        size = os.fstat(self.console).st_size
-        return os.pread(self.console, size, 0).decode(errors="replace").replace("\r", "")
+    def console_lines(self):
+        text = os.pread(self.console, os.fstat(self.console).st_size, 0)
+        lines = text.decode(errors="replace").replace("\r", "").splitlines()
+        return [line for line in lines if "TCG doesn't support requested feature" not in line]
 
     def kill(self):
         for child in self.children:
