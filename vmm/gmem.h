@@ -1,7 +1,7 @@
 /*
  * Guest memory: the RAM regions of one guest, mapped anonymous and private (huge pages apply, ballooned pages really go
  * back) or from a memfd. A guest physical address is a struct gpa, so that it cannot be dereferenced by mistake; every
- * access goes with its length, stays in one region, and touches RAM only. This file and virtio/queue.c are the only
+ * access goes with its length, stays in one region, and touches RAM only. This file and virtio/chain.c are the only
  * two that hold host pointers into guest memory (docs/style.md, rule 17; `make lint` checks it).
  *
  * Threads: create and destroy by the main thread before and after all others run; the accessors by any thread. The guest
@@ -10,6 +10,7 @@
 #ifndef NACRE_VMM_GMEM_H
 #define NACRE_VMM_GMEM_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,8 +45,30 @@ bool gmem_read(const struct gmem *mem, struct gpa at, void *dst, size_t len) MUS
 bool gmem_write(struct gmem *mem, struct gpa at, const void *src, size_t len) MUST_CHECK;
 bool gmem_zero(struct gmem *mem, struct gpa at, size_t len) MUST_CHECK;
 
-/* The host address of [at, at+len), NULL as above. For gmem.c, virtio/queue.c and the image loaders (read(2) into RAM). */
+/* The host address of [at, at+len), NULL as above. For gmem.c, virtio/chain.c and the image loaders (read(2) into RAM). */
 void *gmem_span(const struct gmem *mem, struct gpa at, size_t len) MUST_CHECK;
+
+/*
+ * A ring index shared with the guest, little-endian, `at` a multiple of 2: one load that later loads do not overtake, and
+ * one store that earlier stores do not fall behind. false when outside RAM.
+ */
+static inline bool gmem_load16(const struct gmem *mem, struct gpa at, uint16_t *out)
+{
+	const uint16_t *p = gmem_span(mem, at, sizeof(*p));
+
+	if (p)
+		*out = le16toh(__atomic_load_n(p, __ATOMIC_ACQUIRE));
+	return p;
+}
+
+static inline bool gmem_store16(struct gmem *mem, struct gpa at, uint16_t value)
+{
+	uint16_t *p = gmem_span(mem, at, sizeof(*p));
+
+	if (p)
+		__atomic_store_n(p, htole16(value), __ATOMIC_RELEASE);
+	return p;
+}
 
 /* Regions in address order, for KVM memory slots and boot tables. host is for the KVM slot only. */
 size_t gmem_region_count(const struct gmem *mem);

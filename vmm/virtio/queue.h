@@ -33,9 +33,14 @@ struct vq {
 	bool broken;
 	uint16_t avail_next; /* next avail ring index to look at */
 	uint16_t used_next;  /* next used ring index to fill */
-	uint16_t signalled;  /* used index at the last interrupt */
-	bool signalled_valid;
+	uint16_t signalled;  /* used index when an interrupt was last thought about */
+	bool notify_off;     /* by vq_set_notify */
+	/* Requests vq_pop may still hand out, VQ_NO_BUDGET outside of a kick: see virtio.c. */
+	uint32_t budget;
+	const char *why; /* the broken rule, a constant; NULL unless broken */
 };
+
+#define VQ_NO_BUDGET UINT32_MAX
 
 struct vq_seg {
 	struct gpa at;
@@ -60,7 +65,10 @@ void vq_reset(struct vq *q);
 /* Checks alignment, size and that all three rings are RAM (virtio 1.2, 2.7). false: refused, stays not ready. */
 bool vq_start(struct vq *q, struct gmem *mem, bool event_idx, bool indirect) MUST_CHECK;
 
-/* true: *out is the next request. false: nothing there, or q->broken was set. */
+/*
+ * true: *out is the next request. false: nothing there, or q->broken was set. The device need not turn notifications on
+ * for what comes later (unless it turned them off): an empty queue asks the driver to notify before it says empty.
+ */
 bool vq_pop(struct vq *q, struct vq_chain *out) MUST_CHECK;
 
 /* Gives the chain back with chain->write_done as the used length. */
@@ -70,7 +78,10 @@ void vq_unpop(struct vq_chain *chain);
 
 /* After a batch of pushes: does the driver want an interrupt (EVENT_IDX or the avail flag)? */
 bool vq_wants_interrupt(struct vq *q);
-/* Turns driver notifications off (while a batch is worked on) or on. Returns true when on and requests came meanwhile. */
+/*
+ * Turns driver notifications off (while a batch is worked on) or on. Returns true when on and requests came meanwhile
+ * that vq_pop would hand out now.
+ */
 bool vq_set_notify(struct vq *q, bool on);
 
 /* --- a chain's bytes: each call goes on where the last one stopped ------------------------------------------- */
