@@ -72,8 +72,8 @@ struct ttrpc_conn_params {
 	const struct ttrpc_method *methods; /* terminated by a NULL service; NULL: serves nothing */
 	void *arg;                          /* for the handlers and on_close */
 	struct ttrpc_limits limits;
-	/* The peer closed, or broke the framing (err says how; code 0 for a clean end). The connection is destroyed by
-	 * the callee, now or later. */
+	/* The peer closed, or broke the framing (err says how; code 0 for a clean end). Calls have been answered and
+	 * requests cancelled before. The connection is destroyed by the callee, now or later. */
 	void (*on_close)(void *arg, struct ttrpc_conn *conn, const struct err *why);
 };
 
@@ -101,8 +101,8 @@ void ttrpc_call(struct ttrpc_conn *conn, const char *service, const char *method
 		const void *payload, size_t len, uint32_t timeout_ms, ttrpc_answer fn, void *arg);
 
 /*
- * For command lines: one call on a blocking socket, without a loop. The answer's payload is owned by the caller.
- * 0 or -errno with the peer's words in err.
+ * For command lines: one call on a stream socket, without a loop. *next_stream_id starts as 1 with the connection.
+ * timeout_ms 0: none. The answer's payload is owned by the caller (freed with free(), never NULL on success). 0 or -errno with the peer's words in err.
  */
 int ttrpc_call_blocking(int fd, uint32_t *next_stream_id, const char *service, const char *method,
 			const void *payload, size_t len, int timeout_ms, uint8_t **answer,
@@ -110,13 +110,13 @@ int ttrpc_call_blocking(int fd, uint32_t *next_stream_id, const char *service, c
 
 /* --- decoding under a capped allocator ------------------------------------------------------------------------- */
 /*
- * A ProtobufCAllocator that gives out at most `max_bytes` in all; a hostile message that asks for more fails to decode
- * instead of growing the process. The generated unpack functions take `&budget.alloc`; free with the same one.
+ * A ProtobufCAllocator that gives out at most `max_bytes` at a time; a hostile message that asks for more fails to
+ * decode instead of growing the process. The generated unpack functions take proto_budget_alloc(budget); free with the same.
  */
 struct proto_budget;
-struct _ProtobufCAllocator;
+struct ProtobufCAllocator;
 struct proto_budget *proto_budget_create(size_t max_bytes) MUST_CHECK;
-struct _ProtobufCAllocator *proto_budget_alloc(struct proto_budget *b);
+struct ProtobufCAllocator *proto_budget_alloc(struct proto_budget *b);
 void proto_budget_destroy(struct proto_budget *b);
 
 #endif

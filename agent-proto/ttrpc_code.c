@@ -1,0 +1,68 @@
+/* errno <-> google.rpc.Code. One table read both ways: the first row of a code is the errno it comes back as. */
+#include <errno.h>
+
+#include "agent-proto/ttrpc.h"
+
+static const struct {
+	enum ttrpc_code code;
+	int error;
+} codes[] = {
+	{TTRPC_OK, 0},
+	{TTRPC_CANCELLED, ECANCELED},
+	{TTRPC_UNKNOWN, EREMOTEIO},
+	{TTRPC_INVALID_ARGUMENT, EINVAL},
+	{TTRPC_INVALID_ARGUMENT, E2BIG},
+	{TTRPC_INVALID_ARGUMENT, EISDIR},
+	{TTRPC_INVALID_ARGUMENT, ELOOP},
+	{TTRPC_INVALID_ARGUMENT, ENAMETOOLONG},
+	{TTRPC_INVALID_ARGUMENT, ENOEXEC},
+	{TTRPC_INVALID_ARGUMENT, ENOTDIR},
+	{TTRPC_DEADLINE_EXCEEDED, ETIMEDOUT},
+	{TTRPC_NOT_FOUND, ENOENT},
+	{TTRPC_NOT_FOUND, ENODEV},
+	{TTRPC_NOT_FOUND, ENXIO},
+	{TTRPC_NOT_FOUND, ESRCH},
+	{TTRPC_ALREADY_EXISTS, EEXIST},
+	{TTRPC_PERMISSION_DENIED, EPERM},
+	{TTRPC_PERMISSION_DENIED, EACCES},
+	{TTRPC_PERMISSION_DENIED, EROFS},
+	{TTRPC_RESOURCE_EXHAUSTED, ENOBUFS},
+	{TTRPC_RESOURCE_EXHAUSTED, EDQUOT},
+	{TTRPC_RESOURCE_EXHAUSTED, EMFILE},
+	{TTRPC_RESOURCE_EXHAUSTED, EMSGSIZE},
+	{TTRPC_RESOURCE_EXHAUSTED, ENFILE},
+	{TTRPC_RESOURCE_EXHAUSTED, ENOMEM},
+	{TTRPC_RESOURCE_EXHAUSTED, ENOSPC},
+	{TTRPC_FAILED_PRECONDITION, EBUSY},
+	{TTRPC_FAILED_PRECONDITION, ENOTEMPTY},
+	{TTRPC_ABORTED, EAGAIN},
+	{TTRPC_OUT_OF_RANGE, ERANGE},
+	{TTRPC_OUT_OF_RANGE, EOVERFLOW},
+	{TTRPC_UNIMPLEMENTED, EOPNOTSUPP},
+	{TTRPC_UNIMPLEMENTED, ENOSYS},
+	{TTRPC_INTERNAL, EIO},
+	{TTRPC_INTERNAL, EBADMSG},
+	{TTRPC_INTERNAL, EPROTO},
+	{TTRPC_UNAVAILABLE, ECONNRESET},
+	{TTRPC_UNAVAILABLE, ECONNREFUSED},
+	{TTRPC_UNAVAILABLE, ENOTCONN},
+	{TTRPC_UNAVAILABLE, EPIPE},
+};
+
+enum ttrpc_code ttrpc_code_of_errno(int code)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		if (codes[i].error == code)
+			return codes[i].code;
+	}
+	return TTRPC_UNKNOWN;
+}
+
+int ttrpc_errno_of_code(enum ttrpc_code code)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		if (codes[i].code == code)
+			return codes[i].error;
+	}
+	return EREMOTEIO; /* a code of later days, or a peer's invention */
+}
