@@ -53,6 +53,9 @@ CONFIG := \
 	config/json.o \
 	config/oci_check.o \
 	config/oci_parse.o \
+	config/oci_linux.o \
+	config/oci_process.o \
+	config/oci_resources.o \
 	config/oci_seccomp.o \
 	config/nacre_config.o \
 	config/container_plan.o \
@@ -89,7 +92,20 @@ AGENT := \
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
-	base_test
+	base_test \
+	blk_test \
+	mmio_test \
+	queue_test \
+	rng_test \
+	ttrpc_test \
+	virtio_test
+
+FAKE_DRIVER_TESTS := \
+	blk_test \
+	mmio_test \
+	queue_test \
+	rng_test \
+	virtio_test
 
 # ----------------------------------------------------------------------------------------------------------------------
 GEN := $(PROTOS:%.proto=$(O)/gen/%.pb-c.o)
@@ -156,9 +172,12 @@ $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a 
 	$(Q)$(CC) $(CFLAGS) $(STATIC_PIE) -Wl,--gc-sections -s -o $@ $^ $(LIBS_AGENT)
 
 # --- unit tests --------------------------------------------------------------------------------------------------------
+# Tests of virtio devices talk to them through a driver of our own.
+$(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
+
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
 		-lcmocka $(LIBS_RUNTIME) $(LIBS_VMM)
 
 clean:
