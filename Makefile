@@ -92,6 +92,7 @@ AGENT := \
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
+	config_test \
 	base_test \
 	blk_test \
 	mmio_test \

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+PRINTF_LIKE(4, 0)
 static int vset(struct err *err, int code, bool with_reason, const char *fmt, va_list args)
 {
 	size_t used;

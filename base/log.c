@@ -54,6 +54,7 @@ static void quote(char *out, size_t cap, const char *text)
 	out[n] = '\0';
 }
 
+PRINTF_LIKE(2, 0)
 static void log_line(enum log_level level, const char *fmt, va_list args)
 {
 	char text[LOG_LINE_BYTES / 2], quoted[LOG_LINE_BYTES - 128], line[LOG_LINE_BYTES], when[40];

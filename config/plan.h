@@ -34,6 +34,8 @@ DEFINE_OWNER(nacre_config_destroy, struct nacre_config)
 
 /* The smallest guest that gets as far as the agent, with room for one small process. */
 #define VM_MIN_MEMORY_MIB 64
+/* The least memory limit of a container that sizes its microVM. */
+#define VM_MIN_LIMIT_MIB 32
 
 struct vm_config {
 	uint32_t vcpus;
