@@ -76,13 +76,18 @@ PROTOS := \
 	agent-proto/ttrpc_wire.proto
 
 VMM := \
-	vmm/gmem.o \
-	vmm/virtio/chain.o \
-	vmm/virtio/queue.o \
-	vmm/virtio/virtio.o \
-	vmm/virtio/mmio.o \
+	vmm/bus.o \
+	vmm/dev/blk.o \
 	vmm/dev/rng.o \
-	vmm/dev/blk.o
+	vmm/gmem.o \
+	vmm/iothread.o \
+	vmm/kvm.o \
+	vmm/serial.o \
+	vmm/sink.o \
+	vmm/virtio/chain.o \
+	vmm/virtio/mmio.o \
+	vmm/virtio/queue.o \
+	vmm/virtio/virtio.o
 
 RUNTIME := \
 	runtime/sandbox.o
