@@ -1,0 +1,26 @@
+/*
+ * A thread with an event loop of its own, for a device whose work must not wait behind another's. The loop exists from
+ * create to destroy, the thread from start to stop: devices are attached to the loop before and detached after, when no
+ * thread runs it.
+ */
+#ifndef NACRE_VMM_IOTHREAD_H
+#define NACRE_VMM_IOTHREAD_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/own.h"
+
+struct iothread;
+
+/* `name` is what ps(1) shows, at most 15 bytes; copied. */
+int iothread_create(const char *name, struct iothread **out, struct err *err) MUST_CHECK;
+struct loop *iothread_loop(struct iothread *t);
+int iothread_start(struct iothread *t, struct err *err) MUST_CHECK;
+/* Joins the thread; nothing when it does not run. */
+void iothread_stop(struct iothread *t);
+/* Stops, and frees the loop. NULL is fine. */
+void iothread_destroy(struct iothread *t);
+DEFINE_OWNER(iothread_destroy, struct iothread)
+
+#endif
