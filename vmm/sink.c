@@ -1,0 +1,220 @@
+/* Console output that cannot block a guest: a ring, an eventfd to wake the writer, and writes that do not wait. */
+#include "vmm/sink.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/log.h"
+
+struct sink {
+	pthread_mutex_t lock; /* guards the ring and the two flags */
+	uint8_t ring[SINK_RING_BYTES];
+	size_t head; /* next byte to write out */
+	size_t len;
+	bool dead;    /* the reader is gone: everything is dropped */
+	bool stalled; /* waiting for EPOLLOUT */
+	uint64_t dropped;
+
+	int fd;
+	int wake_fd;
+	bool is_socket;
+	struct loop_source *wake;
+	struct loop_source *writable; /* NULL: a file, which is always writable */
+};
+
+/*
+ * A second description of the same pipe or terminal, so that O_NONBLOCK does not surprise whoever shares ours. Not for
+ * files, whose offset would start again, nor for sockets, which cannot be reopened and have MSG_DONTWAIT.
+ */
+static void reopen_nonblocking(struct sink *s, mode_t mode)
+{
+	char path[32];
+	int fd;
+
+	if (!S_ISFIFO(mode) && !isatty(s->fd))
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return;
+	own_close(&s->fd);
+	s->fd = fd;
+}
+
+static ssize_t write_some(struct sink *s)
+{
+	size_t n = SINK_RING_BYTES - s->head;
+
+	if (n > s->len)
+		n = s->len;
+	if (s->is_socket)
+		return send(s->fd, s->ring + s->head, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return write(s->fd, s->ring + s->head, n);
+}
+
+/* false when the reader is not ready for more. */
+static bool flush_locked(struct sink *s)
+{
+	while (s->len > 0 && !s->dead) {
+		ssize_t n = write_some(s);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return false;
+		if (n <= 0) {
+			s->dead = true;
+			break;
+		}
+		s->head = (s->head + (size_t)n) % SINK_RING_BYTES;
+		s->len -= (size_t)n;
+	}
+	return true;
+}
+
+static void flush(struct sink *s)
+{
+	bool stalled;
+
+	(void)pthread_mutex_lock(&s->lock);
+	stalled = !flush_locked(s);
+	if (s->writable && stalled != s->stalled &&
+	    loop_mod_fd(s->writable, stalled ? EPOLLOUT : 0) < 0)
+		s->dead = true;
+	s->stalled = stalled;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+static void on_wake(void *arg, int fd, uint32_t events UNUSED)
+{
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		flush(arg);
+}
+
+static void on_writable(void *arg, int fd UNUSED, uint32_t events)
+{
+	struct sink *s = arg;
+
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		(void)pthread_mutex_lock(&s->lock);
+		s->dead = true;
+		(void)pthread_mutex_unlock(&s->lock);
+		loop_remove(s->writable);
+		s->writable = NULL;
+		return;
+	}
+	flush(s);
+}
+
+static int attach(struct sink *s, struct loop *loop, struct err *err)
+{
+	struct stat st;
+	int rc;
+
+	if (fstat(s->fd, &st) < 0)
+		return err_set(err, errno, "console output descriptor %d", s->fd);
+	s->is_socket = S_ISSOCK(st.st_mode);
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->wake_fd < 0)
+		return err_set(err, errno, "console eventfd");
+	rc = loop_add_fd(loop, s->wake_fd, EPOLLIN, on_wake, s, &s->wake, err);
+	if (rc < 0)
+		return rc;
+	if (S_ISREG(st.st_mode))
+		return 0;
+	reopen_nonblocking(s, st.st_mode);
+	rc = loop_add_fd(loop, s->fd, 0, on_writable, s, &s->writable, err);
+	/* /dev/null and its like cannot be polled and never block. */
+	return rc == -EPERM ? 0 : rc;
+}
+
+int sink_create(int fd, struct loop *loop, struct sink **out, struct err *err)
+{
+	CLEANUP(own_sink_destroy) struct sink *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return err_set(err, ENOMEM, "console output");
+	(void)pthread_mutex_init(&s->lock, NULL);
+	s->wake_fd = -1;
+	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (s->fd < 0)
+		return err_set(err, errno, "console output descriptor %d", fd);
+	rc = attach(s, loop, err);
+	if (rc < 0)
+		return rc;
+	*out = TAKE_PTR(&s);
+	return 0;
+}
+
+void sink_destroy(struct sink *s)
+{
+	if (!s)
+		return;
+	loop_remove(s->wake);
+	loop_remove(s->writable);
+	own_close(&s->wake_fd);
+	own_close(&s->fd);
+	(void)pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+void sink_put(struct sink *s, uint8_t byte)
+{
+	bool wake = false;
+
+	(void)pthread_mutex_lock(&s->lock);
+	if (s->dead || s->len == SINK_RING_BYTES) {
+		s->dropped++;
+	} else {
+		s->ring[(s->head + s->len) % SINK_RING_BYTES] = byte;
+		wake = s->len++ == 0;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	if (wake && eventfd_write(s->wake_fd, 1) < 0)
+		log_warn("console: wake the writer: errno %d", errno);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void sink_drain(struct sink *s, int timeout_ms)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+	bool done = false;
+
+	while (!done) {
+		struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+		int64_t left = deadline - now_ms();
+
+		(void)pthread_mutex_lock(&s->lock);
+		done = flush_locked(s) || left <= 0;
+		(void)pthread_mutex_unlock(&s->lock);
+		if (!done && poll(&p, 1, (int)left) < 0 && errno != EINTR)
+			return;
+	}
+}
+
+uint64_t sink_dropped_bytes(struct sink *s)
+{
+	uint64_t n;
+
+	(void)pthread_mutex_lock(&s->lock);
+	n = s->dropped;
+	(void)pthread_mutex_unlock(&s->lock);
+	return n;
+}
