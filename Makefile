@@ -21,8 +21,9 @@ HARDEN := -fstack-protector-strong $(call cc_has,-fstack-clash-protection) $(cal
 	$(or $(call cc_has,-ftrivial-auto-var-init=zero),$(call cc_has,-ftrivial-auto-var-init=zero \
 	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang))
 OPT ?= -O2 -g
+comma := ,
 ifdef SAN
-HARDEN += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+HARDEN += -fsanitize=$(SAN)$(if $(FUZZ),$(comma)fuzzer-no-link) -fno-omit-frame-pointer -fno-sanitize-recover=all
 LDSAN := -fsanitize=$(SAN)
 else
 HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
@@ -95,6 +96,10 @@ RUNTIME := \
 AGENT := \
 	agent/agent.o
 
+# Each is tests/fuzz/NAME.c with its corpus in tests/fuzz/corpus/NAME without _fuzz.
+FUZZ_TARGETS := \
+	oci_fuzz
+
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
 	config_test \
@@ -141,7 +146,7 @@ $(O)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Who includes generated headers must wait for them.
-$(PROTO:%=$(O)/%) $(RUNTIME:%=$(O)/%) $(AGENT:%=$(O)/%) $(UNIT_TESTS:%=$(O)/tests/unit/%.o) \
+$(PROTO:%=$(O)/%) $(RUNTIME:%=$(O)/%) $(AGENT:%=$(O)/%) $(UNIT_TESTS:%=$(O)/tests/unit/%.o) $(FUZZ_TARGETS:%=$(O)/tests/fuzz/%.o) \
 $(O)/runtime/main.o $(O)/agent/main.o: | $(PROTOS:%.proto=$(O)/gen/%.pb-c.c)
 
 $(O)/base.a: $(BASE:%=$(O)/%)
@@ -186,8 +191,80 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
 		-lcmocka $(LIBS_RUNTIME) $(LIBS_VMM)
 
+unit-tests: $(UNIT_TESTS:%=$(O)/tests/unit/%)
+
+print-unit-tests:
+	@echo $(UNIT_TESTS)
+
+# --- fuzz targets: libFuzzer, so a clang build of its own ---------------------------------------------------------
+ifdef FUZZ
+$(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
+		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_RUNTIME) $(LIBS_VMM)
+
+fuzz-targets: $(FUZZ_TARGETS:%=$(O)/bin/%)
+else
+fuzz-targets:
+	$(Q)$(MAKE) -s FUZZ=1 CC=clang O=$(O)/fuzz SAN=address,undefined OPT="-O1 -g" $@
+endif
+
+print-fuzz-targets:
+	@echo $(FUZZ_TARGETS)
+
+# --- guest assets, staging, installation ---------------------------------------------------------------------------
+guest: $(O)/bin/nacre-agent
+	$(Q)mkdir -p $(O)/guest
+	$(Q)packaging/guest/build-kernel $(O)/guest
+	$(Q)packaging/guest/build-initramfs $(O)/bin/nacre-agent $(O)/guest/initramfs-$(ARCH)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/nacre $(DESTDIR)$(PREFIX)/share/nacre
+	install -m 755 $(O)/bin/nacre $(DESTDIR)$(PREFIX)/bin/nacre
+	ln -sf nacre $(DESTDIR)$(PREFIX)/bin/containerd-shim-nacre-v2
+	install -m 755 $(O)/bin/vmm $(O)/bin/kvm-probe $(DESTDIR)$(PREFIX)/libexec/nacre/
+	install -m 644 $(O)/guest/kernel-$(ARCH) $(O)/guest/initramfs-$(ARCH) $(DESTDIR)$(PREFIX)/share/nacre/
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+
+# What the test host copies over its root file system.
+stage: all guest
+	$(Q)rm -rf $(O)/stage.new && $(MAKE) -s install DESTDIR=$(abspath $(O)/stage.new)
+	$(Q)rm -rf $(O)/stage && mv $(O)/stage.new $(O)/stage
+
+# --- the two commands -------------------------------------------------------------------------------------------------
+# Where tests and demo run is decided, and said, before anything else is done.
+where: $(O)/bin/kvm-probe
+	@tests/where
+
+demo: where
+	@packaging/ensure-packages packaging/packages packaging/guest/packages tests/images/packages \
+		$$(tests/where --packages)
+	@$(MAKE) -s -j2 all && $(MAKE) -s stage && tests/images/build && tests/demo/run
+
+check: where
+	@packaging/ensure-packages packaging/packages packaging/packages.check packaging/guest/packages \
+		tests/images/packages $$(tests/where --packages)
+	@tests/check $(STAGES)
+
+lint:
+	@tests/lint
+
+# make fuzz T=seconds: each target for that long, new inputs kept beside the build.
+T ?= 60
+fuzz: fuzz-targets
+	@for t in $(FUZZ_TARGETS); do \
+		mkdir -p $(O)/fuzz/new/$$t; \
+		$(O)/fuzz/bin/$$t -max_total_time=$(T) -rss_limit_mb=1024 -print_final_stats=1 \
+			$(O)/fuzz/new/$$t tests/fuzz/corpus/$${t%_fuzz} || exit 1; \
+	done
+
 clean:
 	$(Q)rm -rf $(O)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
-.PHONY: all clean
+.PHONY: all check clean demo fuzz fuzz-targets guest install lint print-fuzz-targets print-unit-tests \
+	stage unit-tests where FORCE
