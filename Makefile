@@ -79,6 +79,23 @@ PROTOS := \
 VMM := \
 	vmm/bus.o \
 	vmm/dev/blk.o \
+	vmm/dev/fs/attr.o \
+	vmm/dev/fs/cred.o \
+	vmm/dev/fs/device.o \
+	vmm/dev/fs/entry.o \
+	vmm/dev/fs/fs.o \
+	vmm/dev/fs/handle.o \
+	vmm/dev/fs/ids.o \
+	vmm/dev/fs/inode.o \
+	vmm/dev/fs/node.o \
+	vmm/dev/fs/ops_attr.o \
+	vmm/dev/fs/ops_dir.o \
+	vmm/dev/fs/ops_file.o \
+	vmm/dev/fs/ops_io.o \
+	vmm/dev/fs/ops_node.o \
+	vmm/dev/fs/ops_session.o \
+	vmm/dev/fs/ops_xattr.o \
+	vmm/dev/fs/request.o \
 	vmm/dev/rng.o \
 	vmm/gmem.o \
 	vmm/iothread.o \
