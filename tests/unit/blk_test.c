@@ -1,0 +1,381 @@
+/* Block requests: a table of what each answers, data both ways in odd framings, and disks that cannot be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/own.h"
+#include "tests/unit/fake_driver.h"
+#include "vmm/dev/dev.h"
+
+#define SECTOR     512U
+#define SECTORS    64U
+#define DISK_BYTES (SECTORS * SECTOR)
+#define NO_STATUS  0xeeU
+
+struct fixture {
+	struct fake_driver d;
+	struct virtio_dev *dev;
+	int fd; /* the device's own, lent for peeks */
+};
+
+/* Every sector filled with its number plus one. */
+static int disk_make(void)
+{
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	for (uint32_t i = 0; i < SECTORS; i++) {
+		uint8_t bytes[SECTOR];
+
+		memset(bytes, (int)i + 1, sizeof(bytes));
+		assert_int_equal(pwrite(fd, bytes, SECTOR, (off_t)i * SECTOR), SECTOR);
+	}
+	return fd;
+}
+
+static void start(struct fixture *f, bool readonly, uint64_t features)
+{
+	struct dev_blk_params params = {
+		.fd = disk_make(), .readonly = readonly, .serial = "0123456789abcdefghij"};
+
+	fake_init(&f->d);
+	f->fd = params.fd;
+	assert_int_equal(dev_blk_create(&params, f->d.mem, f->d.loop, &f->dev, NULL), 0);
+	fake_probe(&f->d, f->dev, features);
+}
+
+static void stop(struct fixture *f)
+{
+	virtio_dev_destroy(f->dev);
+	fake_done(&f->d);
+}
+
+struct request {
+	uint32_t type;
+	uint64_t sector;
+	const void *out; /* readable bytes behind the header */
+	uint32_t out_len;
+	struct gpa in; /* writable bytes before the status */
+	uint32_t in_len;
+};
+
+static struct gpa put_header(struct fixture *f, uint32_t type, uint64_t sector)
+{
+	struct virtio_blk_outhdr hdr = {.type = type, .sector = sector};
+
+	return fake_put(&f->d, &hdr, sizeof(hdr));
+}
+
+/* Sends one request; its status, NO_STATUS when none came. */
+static uint8_t ask(struct fixture *f, const struct request *r)
+{
+	uint8_t status = NO_STATUS;
+	struct gpa status_at = fake_put(&f->d, &status, 1);
+	struct fake_seg segs[4];
+	size_t n = 0;
+	uint16_t head;
+	uint32_t len;
+
+	segs[n++] = (struct fake_seg){.at = put_header(f, r->type, r->sector), .len = 16};
+	if (r->out_len)
+		segs[n++] = (struct fake_seg){.at = fake_put(&f->d, r->out, r->out_len),
+					      .len = r->out_len};
+	if (r->in_len)
+		segs[n++] = (struct fake_seg){.at = r->in, .len = r->in_len, .writable = true};
+	segs[n++] = (struct fake_seg){.at = status_at, .len = 1, .writable = true};
+	if (f->d.features & VIRTIO_F_INDIRECT_DESC_BIT)
+		fake_add_indirect(&f->d, 0, segs, n);
+	else
+		fake_add(&f->d, 0, segs, n);
+	fake_kick(&f->d, 0);
+	if (fake_used(&f->d, 0, &head, &len)) {
+		assert_int_equal(len, r->in_len + 1);
+		fake_get(&f->d, status_at, &status, 1);
+	}
+	return status;
+}
+
+static void test_answers(void **state)
+{
+	static const uint8_t zeros[2 * SECTOR];
+	static const struct {
+		const char *name;
+		uint32_t type;
+		uint64_t sector;
+		uint32_t out_len, in_len;
+		uint8_t status, readonly_status; /* 0 OK, 1 IOERR, 2 UNSUPP */
+	} cases[] = {
+		{"read the first", VIRTIO_BLK_T_IN, 0, 0, SECTOR, 0, 0},
+		{"read the last", VIRTIO_BLK_T_IN, SECTORS - 1, 0, SECTOR, 0, 0},
+		{"read past the end", VIRTIO_BLK_T_IN, SECTORS, 0, SECTOR, 1, 1},
+		{"read over the end", VIRTIO_BLK_T_IN, SECTORS - 1, 0, 2 * SECTOR, 1, 1},
+		{"read far away", VIRTIO_BLK_T_IN, UINT64_MAX, 0, SECTOR, 1, 1},
+		{"read where bytes wrap", VIRTIO_BLK_T_IN, 1ULL << 55, 0, SECTOR, 1, 1},
+		{"read half a sector", VIRTIO_BLK_T_IN, 0, 0, SECTOR / 2, 1, 1},
+		{"read nothing", VIRTIO_BLK_T_IN, 0, 0, 0, 0, 0},
+		{"write", VIRTIO_BLK_T_OUT, 1, SECTOR, 0, 0, 1},
+		{"write past the end", VIRTIO_BLK_T_OUT, SECTORS, SECTOR, 0, 1, 1},
+		{"write over the end", VIRTIO_BLK_T_OUT, SECTORS - 1, 2 * SECTOR, 0, 1, 1},
+		{"write half a sector", VIRTIO_BLK_T_OUT, 0, SECTOR / 2, 0, 1, 1},
+		{"flush", VIRTIO_BLK_T_FLUSH, 0, 0, 0, 0, 0},
+		{"serial", VIRTIO_BLK_T_GET_ID, 0, 0, 20, 0, 0},
+		{"unknown type", VIRTIO_BLK_T_SCSI_CMD, 0, 0, SECTOR, 2, 2},
+		{"no type", UINT32_MAX, 0, 0, SECTOR, 2, 2},
+		{"discard of no ranges", VIRTIO_BLK_T_DISCARD, 0, 0, 0, 1, 1},
+		{"discard of half a range", VIRTIO_BLK_T_DISCARD, 0, 8, 0, 1, 1},
+		{"discard of no sectors", VIRTIO_BLK_T_DISCARD, 0, 16, 0, 0, 1},
+		{"discard of many ranges", VIRTIO_BLK_T_DISCARD, 0, 17 * 16, 0, 1, 1},
+	};
+
+	(void)state;
+	for (int readonly = 0; readonly < 2; readonly++) {
+		struct fixture f;
+
+		start(&f, readonly, UINT64_MAX);
+		for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+			struct request r = {
+				.type = cases[i].type,
+				.sector = cases[i].sector,
+				.out = zeros,
+				.out_len = cases[i].out_len,
+				.in_len = cases[i].in_len,
+			};
+
+			print_message("  %s%s\n", cases[i].name, readonly ? ", read-only" : "");
+			r.in = fake_alloc(&f.d, r.in_len);
+			assert_int_equal(ask(&f, &r),
+					 readonly ? cases[i].readonly_status : cases[i].status);
+			assert_false(virtio_status(f.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		}
+		stop(&f);
+	}
+}
+
+static void test_ranges(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t type;
+		struct virtio_blk_discard_write_zeroes range;
+		uint8_t status;
+		bool zeroed; /* sectors 8 and 9 */
+	} cases[] = {
+		{"discard", VIRTIO_BLK_T_DISCARD, {8, 2, 0}, 0, true},
+		{"discard with unmap", VIRTIO_BLK_T_DISCARD, {8, 2, 1}, 2, false},
+		{"discard with a flag unknown", VIRTIO_BLK_T_DISCARD, {8, 2, 2}, 2, false},
+		{"zero", VIRTIO_BLK_T_WRITE_ZEROES, {8, 2, 0}, 0, true},
+		{"zero with unmap", VIRTIO_BLK_T_WRITE_ZEROES, {8, 2, 1}, 0, true},
+		{"zero with a flag unknown", VIRTIO_BLK_T_WRITE_ZEROES, {8, 2, 3}, 2, false},
+		{"past the end", VIRTIO_BLK_T_DISCARD, {SECTORS, 1, 0}, 1, false},
+		{"over the end", VIRTIO_BLK_T_WRITE_ZEROES, {8, SECTORS - 7, 0}, 1, false},
+		{"sector wraps", VIRTIO_BLK_T_DISCARD, {UINT64_MAX, 2, 0}, 1, false},
+		{"too many sectors", VIRTIO_BLK_T_DISCARD, {8, UINT32_MAX, 0}, 1, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct request r = {.type = cases[i].type, .out = &cases[i].range, .out_len = 16};
+		uint8_t got[4 * SECTOR], want[4 * SECTOR];
+		struct fixture f;
+
+		print_message("  %s\n", cases[i].name);
+		start(&f, false, UINT64_MAX);
+		assert_int_equal(pread(f.fd, want, sizeof(want), 7 * SECTOR), sizeof(want));
+		if (cases[i].zeroed)
+			memset(want + SECTOR, 0, 2 * SECTOR);
+		assert_int_equal(ask(&f, &r), cases[i].status);
+		assert_int_equal(pread(f.fd, got, sizeof(got), 7 * SECTOR), sizeof(got));
+		assert_memory_equal(got, want, sizeof(got));
+		stop(&f);
+	}
+}
+
+/* Header, data and status share descriptors: the device must not care (virtio 1.2, 2.6.4.1). */
+static void test_framing(void **state)
+{
+	struct fixture f;
+	uint8_t out[16 + SECTOR], in[SECTOR + 1], sector[SECTOR];
+	struct gpa out_at, in_at;
+	uint16_t head;
+	uint32_t len;
+
+	(void)state;
+	start(&f, false, UINT64_MAX);
+	memset(out, 0x5a, sizeof(out));
+	memcpy(out, &(struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_OUT, .sector = 3}, 16);
+	out_at = fake_put(&f.d, out, sizeof(out));
+	in_at = fake_alloc(&f.d, sizeof(in));
+	/* 9 bytes, the rest of the header with the data; then a status of its own. */
+	fake_add(&f.d, 0,
+		 (struct fake_seg[]){{out_at, 9, false},
+				     {GPA(out_at.v + 9), sizeof(out) - 9, false},
+				     {in_at, 1, true}},
+		 3);
+	fake_kick(&f.d, 0);
+	assert_true(fake_used(&f.d, 0, &head, &len));
+	assert_int_equal(pread(f.fd, sector, SECTOR, 3 * SECTOR), SECTOR);
+	assert_memory_equal(sector, out + 16, SECTOR);
+	/* Data and status in one descriptor. */
+	fake_add(&f.d, 0,
+		 (struct fake_seg[]){{put_header(&f, VIRTIO_BLK_T_IN, 3), 16, false},
+				     {in_at, 100, true},
+				     {GPA(in_at.v + 100), sizeof(in) - 100, true}},
+		 3);
+	fake_kick(&f.d, 0);
+	assert_true(fake_used(&f.d, 0, &head, &len));
+	assert_int_equal(len, sizeof(in));
+	fake_get(&f.d, in_at, in, sizeof(in));
+	assert_memory_equal(in, sector, SECTOR);
+	assert_int_equal(in[SECTOR], VIRTIO_BLK_S_OK);
+	stop(&f);
+}
+
+static void test_serial(void **state)
+{
+	struct fixture f;
+	struct gpa at;
+	char got[20];
+
+	(void)state;
+	start(&f, true, UINT64_MAX);
+	at = fake_alloc(&f.d, sizeof(got));
+	assert_int_equal(
+		ask(&f, &(struct request){.type = VIRTIO_BLK_T_GET_ID, .in = at, .in_len = 20}), 0);
+	fake_get(&f.d, at, got, sizeof(got));
+	assert_memory_equal(got, "0123456789abcdefghij", 20);
+	stop(&f);
+}
+
+/* Neither can be answered, so the device breaks; the file stays as it was. */
+static void test_no_header_or_status(void **state)
+{
+	for (int no_status = 0; no_status < 2; no_status++) {
+		struct fixture f;
+		struct fake_seg segs[2];
+		uint16_t head;
+		uint32_t len;
+
+		(void)state;
+		start(&f, false, UINT64_MAX);
+		segs[0] = (struct fake_seg){put_header(&f, VIRTIO_BLK_T_OUT, 0),
+					    no_status ? 16 : 15, false};
+		segs[1] = (struct fake_seg){fake_alloc(&f.d, SECTOR), SECTOR, !no_status};
+		fake_add(&f.d, 0, segs, 2);
+		fake_kick(&f.d, 0);
+		assert_true(virtio_status(f.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		assert_false(fake_used(&f.d, 0, &head, &len));
+		stop(&f);
+	}
+}
+
+/* A file that was cut behind our back answers with an error, not with a loop. */
+static void test_cut_file(void **state)
+{
+	struct fixture f;
+	struct request r = {.type = VIRTIO_BLK_T_IN, .in_len = 2 * SECTOR};
+
+	(void)state;
+	start(&f, true, UINT64_MAX);
+	assert_int_equal(ftruncate(f.fd, SECTOR), 0);
+	r.in = fake_alloc(&f.d, r.in_len);
+	assert_int_equal(ask(&f, &r), VIRTIO_BLK_S_IOERR);
+	stop(&f);
+}
+
+static void test_features(void **state)
+{
+	static const uint64_t writable =
+		1ULL << VIRTIO_BLK_F_DISCARD | 1ULL << VIRTIO_BLK_F_WRITE_ZEROES;
+	static const uint64_t always = 1ULL << VIRTIO_BLK_F_SEG_MAX |
+				       1ULL << VIRTIO_BLK_F_BLK_SIZE | 1ULL << VIRTIO_BLK_F_FLUSH;
+	uint64_t own =
+		~(VIRTIO_F_INDIRECT_DESC_BIT | VIRTIO_F_EVENT_IDX_BIT | VIRTIO_F_VERSION_1_BIT);
+	struct virtio_blk_config config;
+	struct fixture f;
+
+	(void)state;
+	start(&f, false, UINT64_MAX);
+	assert_true((virtio_features_offered(f.dev) & own) == (always | writable));
+	virtio_config_read(f.dev, 0, &config, sizeof(config));
+	assert_int_equal(config.capacity, SECTORS);
+	assert_int_equal(config.seg_max, 254);
+	assert_int_equal(config.blk_size, SECTOR);
+	assert_int_equal(config.max_discard_seg, 16);
+	stop(&f);
+	start(&f, true, UINT64_MAX);
+	assert_true((virtio_features_offered(f.dev) & own) == (always | 1ULL << VIRTIO_BLK_F_RO));
+	stop(&f);
+}
+
+/* Without FLUSH each write goes through to the disk (virtio 1.2, 5.2.6.2); here it is seen to be taken at all. */
+static void test_without_features(void **state)
+{
+	uint8_t out[SECTOR], got[SECTOR];
+	struct request r = {.type = VIRTIO_BLK_T_OUT, .sector = 5, .out = out, .out_len = SECTOR};
+	struct fixture f;
+
+	(void)state;
+	memset(out, 0xa5, sizeof(out));
+	start(&f, false, 0);
+	assert_int_equal(ask(&f, &r), VIRTIO_BLK_S_OK);
+	assert_int_equal(pread(f.fd, got, SECTOR, 5 * SECTOR), SECTOR);
+	assert_memory_equal(got, out, SECTOR);
+	stop(&f);
+}
+
+static void test_disks_that_cannot_be(void **state)
+{
+	static const char *const words[] = {
+		"no multiple of 512",
+		"neither a regular file nor a block device",
+		"not open for reading and writing",
+		"disk: Bad file descriptor",
+	};
+	AUTO_FD int odd = disk_make();
+	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	AUTO_FD int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	int fds[] = {odd, null, zero, -1};
+	struct fake_driver d;
+
+	(void)state;
+	fake_init(&d);
+	assert_int_equal(ftruncate(odd, DISK_BYTES + 1), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		struct dev_blk_params params = {.fd = fds[i]};
+		struct virtio_dev *dev = NULL;
+		struct err err = ERR_INIT;
+
+		assert_true(dev_blk_create(&params, d.mem, d.loop, &dev, &err) < 0);
+		assert_non_null(strstr(err.text, words[i]));
+		assert_null(dev);
+		/* Still the caller's. */
+		assert_true(fds[i] < 0 || fcntl(fds[i], F_GETFD) >= 0);
+	}
+	fake_done(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_framing),
+		cmocka_unit_test(test_serial),
+		cmocka_unit_test(test_no_header_or_status),
+		cmocka_unit_test(test_cut_file),
+		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_without_features),
+		cmocka_unit_test(test_disks_that_cannot_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
