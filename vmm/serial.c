@@ -4,6 +4,7 @@
  */
 #include "vmm/serial.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -291,10 +292,13 @@ static void on_resume(void *arg, int fd, uint32_t events UNUSED)
 		poll_input(s, true);
 }
 
-static int add_input(struct serial *s, struct loop *loop, struct err *err)
+static int add_input(struct serial *s, int in_fd, struct loop *loop, struct err *err)
 {
 	int rc;
 
+	s->in_fd = fcntl(in_fd, F_DUPFD_CLOEXEC, 0);
+	if (s->in_fd < 0)
+		return err_set(err, errno, "console input descriptor %d", in_fd);
 	s->resume_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->resume_fd < 0)
 		return err_set(err, errno, "serial eventfd");
@@ -316,9 +320,9 @@ int serial_create(const struct serial_params *p, struct serial **out, struct err
 	(void)pthread_mutex_init(&s->lock, NULL);
 	s->resume_fd = -1;
 	s->irq_fd = p->irq_fd;
-	s->in_fd = p->in_fd;
-	if (s->in_fd >= 0)
-		rc = add_input(s, p->loop, err);
+	s->in_fd = -1;
+	if (p->in_fd >= 0)
+		rc = add_input(s, p->in_fd, p->loop, err);
 	if (rc == 0 && p->out_fd >= 0)
 		rc = sink_create(p->out_fd, p->loop, &s->sink, err);
 	if (rc < 0)
@@ -334,6 +338,7 @@ void serial_destroy(struct serial *s)
 	loop_remove(s->input);
 	loop_remove(s->resume);
 	own_close(&s->resume_fd);
+	own_close(&s->in_fd);
 	sink_destroy(s->sink);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);

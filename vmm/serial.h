@@ -18,8 +18,8 @@
 struct serial;
 
 struct serial_params {
-	int out_fd; /* borrowed for the call (it is duplicated); -1: output is dropped */
-	int in_fd;  /* borrowed; -1: no input */
+	int out_fd; /* duplicated; -1: output is dropped */
+	int in_fd;  /* duplicated; -1: no input */
 	int irq_fd; /* borrowed: an eventfd, one count is one edge */
 	struct loop *loop;
 };
