@@ -77,7 +77,16 @@ PROTOS := \
 	agent-proto/ttrpc_wire.proto
 
 VMM := \
+	vmm/arch/x86_64/arch.o \
+	vmm/arch/x86_64/boot.o \
+	vmm/arch/x86_64/bzimage.o \
+	vmm/arch/x86_64/cpuid.o \
+	vmm/arch/x86_64/elf.o \
+	vmm/arch/x86_64/mptable.o \
+	vmm/arch/x86_64/platform.o \
+	vmm/arch/x86_64/regs.o \
 	vmm/bus.o \
+	vmm/cmdline.o \
 	vmm/dev/blk.o \
 	vmm/dev/fs/attr.o \
 	vmm/dev/fs/cred.o \
@@ -98,10 +107,17 @@ VMM := \
 	vmm/dev/fs/request.o \
 	vmm/dev/rng.o \
 	vmm/gmem.o \
+	vmm/image.o \
 	vmm/iothread.o \
 	vmm/kvm.o \
+	vmm/machine.o \
+	vmm/machine_config.o \
+	vmm/monitor.o \
+	vmm/options.o \
+	vmm/props.o \
 	vmm/serial.o \
 	vmm/sink.o \
+	vmm/vcpu.o \
 	vmm/virtio/chain.o \
 	vmm/virtio/mmio.o \
 	vmm/virtio/queue.o \
@@ -119,14 +135,18 @@ FUZZ_TARGETS := \
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
-	config_test \
 	base_test \
 	blk_test \
+	config_test \
+	fs_test \
 	mmio_test \
 	queue_test \
 	rng_test \
 	ttrpc_test \
 	virtio_test
+
+FS_CLIENT_TESTS := \
+	fs_test
 
 FAKE_DRIVER_TESTS := \
 	blk_test \
@@ -202,6 +222,7 @@ $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a 
 # --- unit tests --------------------------------------------------------------------------------------------------------
 # Tests of virtio devices talk to them through a driver of our own.
 $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
+$(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)

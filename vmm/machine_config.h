@@ -1,0 +1,19 @@
+/*
+ * From what the user typed to what a machine is made of: every file, directory and socket the options name is opened here,
+ * once, before anything else, so that later nothing needs a path.
+ */
+#ifndef NACRE_VMM_MACHINE_CONFIG_H
+#define NACRE_VMM_MACHINE_CONFIG_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "vmm/machine.h"
+#include "vmm/options.h"
+
+/* Descriptors named by number are taken over. `options` outlives `out`, which machine_config_done closes, on failure too. */
+int machine_config_open(const struct options *options, struct machine_config *out,
+			struct err *err) MUST_CHECK;
+void machine_config_done(struct machine_config *config);
+#define AUTO_MACHINE_CONFIG CLEANUP(machine_config_done)
+
+#endif
