@@ -1,0 +1,75 @@
+/*
+ * The i8042 keyboard controller, of which a PC without a keyboard needs one command: pulse the reset line. Its status reads
+ * as "ready, nothing there", so that reboot=k does not wait. Two regions of one byte: port 0x61 between them belongs
+ * to KVM's timer.
+ */
+#include "vmm/arch/arch.h"
+
+#include <errno.h>
+
+#define PORT_DATA    0x60
+#define PORT_COMMAND 0x64
+#define CMD_RESET    0xfe
+
+struct arch_platform {
+	void (*on_reset)(void *arg);
+	void *arg;
+};
+
+static uint64_t i8042_read(void *self UNUSED, uint64_t off UNUSED, uint32_t len UNUSED)
+{
+	return 0;
+}
+
+static void data_write(void *self UNUSED, uint64_t off UNUSED, uint32_t len UNUSED,
+		       uint64_t value UNUSED)
+{
+}
+
+static void command_write(void *self, uint64_t off UNUSED, uint32_t len UNUSED, uint64_t value)
+{
+	struct arch_platform *p = self;
+
+	if (value == CMD_RESET)
+		p->on_reset(p->arg);
+}
+
+static int add_ports(struct arch_platform *p, struct bus *pio, struct err *err)
+{
+	static const struct bus_ops data = {.read = i8042_read, .write = data_write};
+	static const struct bus_ops command = {.read = i8042_read, .write = command_write};
+	const struct bus_region regions[] = {
+		{"i8042 data", PORT_DATA, 1, &data, p},
+		{"i8042 command", PORT_COMMAND, 1, &command, p},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(regions); i++) {
+		int rc = bus_add(pio, &regions[i], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int arch_platform_create(const struct arch_platform_params *params, struct arch_platform **out,
+			 struct err *err)
+{
+	CLEANUP(own_arch_platform_destroy) struct arch_platform *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (!p)
+		return err_set(err, ENOMEM, "i8042");
+	p->on_reset = params->on_reset;
+	p->arg = params->arg;
+	rc = add_ports(p, params->pio, err);
+	if (rc < 0)
+		return rc;
+	*out = TAKE_PTR(&p);
+	return 0;
+}
+
+void arch_platform_destroy(struct arch_platform *p)
+{
+	free(p);
+}
