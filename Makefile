@@ -131,7 +131,10 @@ AGENT := \
 
 # Each is tests/fuzz/NAME.c with its corpus in tests/fuzz/corpus/NAME without _fuzz.
 FUZZ_TARGETS := \
-	oci_fuzz
+	blk_fuzz \
+	mmio_fuzz \
+	oci_fuzz \
+	queue_fuzz
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
@@ -241,6 +244,8 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_RUNTIME) $(LIBS_VMM)
+
+$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz: $(O)/tests/unit/fake_driver.o
 
 fuzz-targets: $(FUZZ_TARGETS:%=$(O)/bin/%)
 else
