@@ -106,6 +106,11 @@ VMM := \
 	vmm/dev/fs/ops_xattr.o \
 	vmm/dev/fs/request.o \
 	vmm/dev/rng.o \
+	vmm/dev/vsock.o \
+	vmm/dev/vsock_conn.o \
+	vmm/dev/vsock_host.o \
+	vmm/dev/vsock_rx.o \
+	vmm/dev/vsock_tx.o \
 	vmm/gmem.o \
 	vmm/image.o \
 	vmm/iothread.o \
@@ -134,7 +139,8 @@ FUZZ_TARGETS := \
 	blk_fuzz \
 	mmio_fuzz \
 	oci_fuzz \
-	queue_fuzz
+	queue_fuzz \
+	ttrpc_fuzz
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \

@@ -40,7 +40,7 @@ int dev_fs_create(const struct dev_fs_params *p, struct gmem *mem, struct loop *
  * Socket (virtio 1.2, 5.10), served in user space. Host to guest: a client connects to the listening unix socket
  * listen_fd, writes "CONNECT <port>\n", gets "OK <host port>\n", and the stream follows; a refused connect closes. Guest to
  * host: refused, but for the one-shot agent_fd: the first guest connection to CID 2 port VSOCK_AGENT_PORT is joined with
- * that connected unix stream socket.
+ * that connected unix stream socket. The process must ignore SIGPIPE: data goes to the sockets by pwritev2(2).
  */
 #define VSOCK_AGENT_PORT 1024
 struct dev_vsock_params {
