@@ -48,6 +48,12 @@ bool gmem_zero(struct gmem *mem, struct gpa at, size_t len) MUST_CHECK;
 /* The host address of [at, at+len), NULL as above. For gmem.c, virtio/chain.c and the image loaders (read(2) into RAM). */
 void *gmem_span(const struct gmem *mem, struct gpa at, size_t len) MUST_CHECK;
 
+/* Whether [at, at+len) could be spanned, for who only needs to know. */
+static inline bool gmem_is_ram(const struct gmem *mem, struct gpa at, size_t len)
+{
+	return gmem_span(mem, at, len);
+}
+
 /*
  * A ring index shared with the guest, little-endian, `at` a multiple of 2: one load that later loads do not overtake, and
  * one store that earlier stores do not fall behind. false when outside RAM.

@@ -68,7 +68,7 @@ void vq_reset(struct vq *q)
 
 static bool ring_is_ram(const struct gmem *mem, struct gpa at, size_t len, uint64_t align)
 {
-	return at.v % align == 0 && gmem_span(mem, at, len);
+	return at.v % align == 0 && gmem_is_ram(mem, at, len);
 }
 
 bool vq_start(struct vq *q, struct gmem *mem, bool event_idx, bool indirect)
@@ -131,7 +131,7 @@ static bool chain_add(struct vq *q, struct vq_chain *c, const struct vring_desc 
 		return vq_break(q, "readable descriptor after a writable one");
 	if (__builtin_add_overflow(c->readable_bytes + c->writable_bytes, d->len, &total))
 		return vq_break(q, "chain of 4 GiB or more");
-	if (!gmem_span(q->mem, GPA(d->addr), d->len))
+	if (!gmem_is_ram(q->mem, GPA(d->addr), d->len))
 		return vq_break(q, "buffer outside RAM");
 	c->segs[c->nsegs++] = (struct vq_seg){.at = GPA(d->addr), .len = d->len};
 	if (writable) {
