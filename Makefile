@@ -132,11 +132,34 @@ RUNTIME := \
 	runtime/sandbox.o
 
 AGENT := \
-	agent/agent.o
+	agent/agent.o \
+	agent/cgroup.o \
+	agent/cgroup_limits.o \
+	agent/child.o \
+	agent/child_channel.o \
+	agent/container.o \
+	agent/container_remove.o \
+	agent/credentials.o \
+	agent/device_filter.o \
+	agent/devices.o \
+	agent/exec_path.o \
+	agent/guest_setup.o \
+	agent/mount_options.o \
+	agent/mounts.o \
+	agent/process.o \
+	agent/process_clone.o \
+	agent/pty.o \
+	agent/relay.o \
+	agent/rootfs.o \
+	agent/seccomp.o \
+	agent/stdio.o \
+	agent/stream_door.o \
+	agent/vsock_guard.o
 
 # Each is tests/fuzz/NAME.c with its corpus in tests/fuzz/corpus/NAME without _fuzz.
 FUZZ_TARGETS := \
 	blk_fuzz \
+	fuse_fuzz \
 	mmio_fuzz \
 	oci_fuzz \
 	queue_fuzz \
@@ -147,6 +170,10 @@ UNIT_TESTS := \
 	base_test \
 	blk_test \
 	config_test \
+	fs_attr_test \
+	fs_dir_test \
+	fs_hostile_test \
+	fs_io_test \
 	fs_test \
 	mmio_test \
 	queue_test \
@@ -155,6 +182,10 @@ UNIT_TESTS := \
 	virtio_test
 
 FS_CLIENT_TESTS := \
+	fs_attr_test \
+	fs_dir_test \
+	fs_hostile_test \
+	fs_io_test \
 	fs_test
 
 FAKE_DRIVER_TESTS := \
@@ -252,6 +283,7 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_RUNTIME) $(LIBS_VMM)
 
 $(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz: $(O)/tests/unit/fake_driver.o
+$(O)/bin/fuse_fuzz: $(O)/tests/unit/fs_client.o
 
 fuzz-targets: $(FUZZ_TARGETS:%=$(O)/bin/%)
 else
