@@ -179,7 +179,8 @@ UNIT_TESTS := \
 	queue_test \
 	rng_test \
 	ttrpc_test \
-	virtio_test
+	virtio_test \
+	vsock_test
 
 FS_CLIENT_TESTS := \
 	fs_attr_test \
@@ -193,7 +194,8 @@ FAKE_DRIVER_TESTS := \
 	mmio_test \
 	queue_test \
 	rng_test \
-	virtio_test
+	virtio_test \
+	vsock_test
 
 # ----------------------------------------------------------------------------------------------------------------------
 GEN := $(PROTOS:%.proto=$(O)/gen/%.pb-c.o)

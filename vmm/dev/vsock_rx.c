@@ -109,6 +109,11 @@ static bool take_want(struct vsock_conn *c, uint32_t want)
 	return wanted;
 }
 
+static bool has_data(const struct vsock_conn *c)
+{
+	return c->state == VSOCK_OPEN && c->readable && vsock_conn_credit(c) > 0;
+}
+
 static enum turn take_turn(struct vsock_conn *c)
 {
 	if (c->state == VSOCK_RESETTING) {
@@ -120,11 +125,13 @@ static enum turn take_turn(struct vsock_conn *c)
 		put_packet(c, VIRTIO_VSOCK_OP_REQUEST, 0, 0);
 	else if (take_want(c, VSOCK_WANT_RESPONSE))
 		put_packet(c, VIRTIO_VSOCK_OP_RESPONSE, 0, 0);
+	else if (has_data(c) && !c->source)
+		return put_data(c); /* hung up: the rest, so that one SHUTDOWN says all */
 	else if (take_want(c, VSOCK_WANT_SHUTDOWN))
 		put_packet(c, VIRTIO_VSOCK_OP_SHUTDOWN, c->shut_sent, 0);
 	else if (take_want(c, VSOCK_WANT_CREDIT_REQUEST))
 		put_packet(c, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0);
-	else if (c->state == VSOCK_OPEN && c->readable && vsock_conn_credit(c) > 0)
+	else if (has_data(c))
 		return put_data(c);
 	else if (take_want(c, VSOCK_WANT_CREDIT_UPDATE))
 		put_packet(c, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
