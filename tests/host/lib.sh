@@ -4,7 +4,10 @@
 shopt -s inherit_errexit
 NACRE_CACHE=${NACRE_CACHE:-${HOME:-/root}/.cache/nacre}
 
-say() { printf '%s: %s\n' "${0##*tests/}" "$*" >&2; }
+NAME=$(realpath "$0")
+NAME=${NAME##*/tests/}
+
+say() { printf '%s: %s\n' "$NAME" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 # need LIST COMMAND...: every command must exist; LIST is the file that names their packages.
@@ -89,6 +92,14 @@ cached() {
 		mv -T "$work/out" "$kind/$key"
 	) fi
 	echo "$kind/$key"
+}
+
+# refresh KIND [ARGUMENT]: --refresh makes every key of this kind a new one.
+refresh() {
+	[ -n "${2:-}" ] || return 0
+	[ "$2" = --refresh ] || die "unknown argument '$2'; usage: tests/$NAME [--refresh]"
+	mkdir -p "$NACRE_CACHE/$1"
+	date +%s.%N >"$NACRE_CACHE/$1/refreshed"
 }
 
 hash_of() { cat -- "$@" | sha256sum | cut -c1-16; }

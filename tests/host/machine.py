@@ -80,9 +80,12 @@ def device_args(host_dir):
 class Machine:
     def __init__(self, host_dir, memory_mib, cpus, icount):
         self.host_dir = host_dir
+        self.prepared = ""  # what else a saved state holds
         self.memory_mib = memory_mib
         self.args = (cpu_args(cpus, icount) + kernel_args(host_dir, icount) +
                      device_args(host_dir))
+        self.console = os.memfd_create("console")
+        fcntl.fcntl(self.console, fcntl.F_SETFL, os.O_APPEND)
         self.children = []
         self.channels = {}
         self.shares = 0
@@ -91,11 +94,9 @@ class Machine:
     def identity(self):
         """What a saved state depends on: the same text boots the same machine."""
         args = [arg.replace(self.host_dir, "HOST") for arg in self.args]
-        return "\n".join([qemu_version(), str(self.memory_mib)] + args)
+        return "\n".join([qemu_version(), str(self.memory_mib), self.prepared] + args)
 
     def start(self, state=None):
-        self.console = os.memfd_create("console")
-        fcntl.fcntl(self.console, fcntl.F_SETFL, os.O_APPEND)
         self.ram = os.memfd_create("ram")
         os.ftruncate(self.ram, self.memory_mib << 20)
         fds = [self.console, self.ram]
@@ -198,7 +199,8 @@ class Machine:
         listener.bind("\0" + name)
         listener.listen(1)
         self.children.append(spawn(
-            [VIRTIOFSD, f"--fd={listener.fileno()}", "-o", f"source={folder}", "-o", "cache=auto"],
+            [VIRTIOFSD, f"--fd={listener.fileno()}", "-o", f"source={folder}", "-o", "cache=auto",
+             "-o", "log_level=warn"],
             [listener.fileno()], stdout=self.console, stderr=self.console))
         listener.close()
         address = {"type": "unix", "data": {"path": name, "abstract": True, "tight": True}}
@@ -208,6 +210,15 @@ class Machine:
                  bus=f"slot{self.shares}")
         self.shares += 1
         return tag
+
+    def unplug_shares(self):
+        """Take all shares away again; the guest has unmounted them."""
+        for slot in range(self.shares):
+            self.qmp("device_del", id=f"dev-share{slot}")
+            self.qmp_until(lambda e: e.get("event") == "DEVICE_DELETED" and
+                           e["data"].get("device") == f"dev-share{slot}", "unplug a share")
+            self.qmp("chardev-remove", id=f"share{slot}")
+        self.shares = 0
 
     # --- End -------------------------------------------------------------------------------
 
