@@ -1,0 +1,585 @@
+/* See agent.h. One function a method: decode, hand over, answer; what is asked is explained in agent-proto/agent.proto. */
+#include "agent/agent.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent-proto/agent.pb-c.h"
+#include "agent-proto/ttrpc.h"
+#include "agent/container.h"
+#include "agent/guest_setup.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+
+#define SERVICE "nacre.agent.v1.Agent"
+
+/* A request's body and what protobuf-c makes of it. */
+#define DECODE_BUDGET_BYTES (4 * (size_t)TTRPC_MAX_BODY)
+
+/* How long the host may take to hang up after the goodbye. */
+#define GOODBYE_MS 1000
+
+struct agent {
+	struct loop *loop;
+	struct ttrpc_conn *control;
+	struct containers containers;
+	struct loop_source *goodbye;
+	bool is_guest;
+	uint64_t ready_ns;
+};
+
+/* A request that is answered later. The connection may go first: req is NULL then. */
+struct call {
+	struct agent *agent;
+	struct ttrpc_request *req;
+	char *id, *exec_id; /* of whom, where the answer needs it */
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now = {0};
+
+	(void)clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void call_forget(void *arg)
+{
+	struct call *call = arg;
+
+	call->req = NULL;
+}
+
+static void call_destroy(struct call *call)
+{
+	if (!call)
+		return;
+	free(call->id);
+	free(call->exec_id);
+	free(call);
+}
+
+static struct call *call_create(struct agent *agent, struct ttrpc_request *req, const char *id,
+				const char *exec_id)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (call) {
+		call->id = strdup(id);
+		call->exec_id = strdup(exec_id);
+	}
+	if (!call || !call->id || !call->exec_id) {
+		call_destroy(call);
+		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "the agent is out of memory");
+		return NULL;
+	}
+	call->agent = agent;
+	call->req = req;
+	ttrpc_on_cancel(req, call_forget, call);
+	return call;
+}
+
+static void reply(struct ttrpc_request *req, const ProtobufCMessage *message)
+{
+	size_t len = protobuf_c_message_get_packed_size(message);
+	AUTO_FREE uint8_t *bytes = malloc(len ? len : 1);
+
+	if (!req)
+		return;
+	if (!bytes) {
+		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "the agent is out of memory");
+		return;
+	}
+	(void)protobuf_c_message_pack(message, bytes);
+	ttrpc_reply(req, bytes, len);
+}
+
+static void reply_empty(struct ttrpc_request *req)
+{
+	if (req)
+		ttrpc_reply(req, NULL, 0);
+}
+
+static void fail(struct ttrpc_request *req, const struct err *why)
+{
+	if (req)
+		ttrpc_fail_err(req, why);
+}
+
+/* The common end of a call that answers Empty or an error. */
+static void on_empty(void *arg, const struct err *why)
+{
+	struct call *call = arg;
+
+	if (why->code)
+		fail(call->req, why);
+	else
+		reply_empty(call->req);
+	call_destroy(call);
+}
+
+static pid_t pid_of_call(const struct call *call)
+{
+	struct containers *set = &call->agent->containers;
+	struct err ignored = ERR_INIT;
+	struct process *p;
+
+	if (container_find_process(set, call->id, call->exec_id, &p, &ignored) < 0)
+		return 0;
+	return process_pid(p);
+}
+
+/* ... and of one that answers a StartResponse, whose only field CreateContainerResponse has as well. */
+static void on_pid(void *arg, const struct err *why)
+{
+	struct call *call = arg;
+	Nacre__Agent__V1__StartResponse out = NACRE__AGENT__V1__START_RESPONSE__INIT;
+
+	out.pid = (uint32_t)pid_of_call(call);
+	if (why->code)
+		fail(call->req, why);
+	else
+		reply(call->req, &out.base);
+	call_destroy(call);
+}
+
+static int get_token(ProtobufCBinaryData field, const uint8_t **out, struct err *err)
+{
+	if (field.len != 0 && field.len != STREAM_TOKEN_BYTES)
+		return err_say(err, EINVAL, "a stream token has %d bytes, not %zu",
+			       STREAM_TOKEN_BYTES, field.len);
+	*out = field.len ? field.data : NULL;
+	return 0;
+}
+
+static int get_tokens(const Nacre__Agent__V1__Stdio *stdio, const uint8_t *tokens[3],
+		      struct err *err)
+{
+	int ret;
+
+	for (int i = 0; i < 3; i++)
+		tokens[i] = NULL;
+	if (!stdio)
+		return 0;
+	ret = get_token(stdio->stdin_token, &tokens[0], err);
+	if (ret == 0)
+		ret = get_token(stdio->stdout_token, &tokens[1], err);
+	if (ret == 0)
+		ret = get_token(stdio->stderr_token, &tokens[2], err);
+	return ret;
+}
+
+/* --- the methods ------------------------------------------------------------------------------------------------ */
+
+static int greet(struct agent *agent, const Nacre__Agent__V1__HelloRequest *in, struct err *err)
+{
+	int ret;
+
+	if (!agent->is_guest)
+		return 0;
+	ret = guest_set_clock(in->realtime_ns, err);
+	if (ret == 0)
+		ret = guest_add_entropy(in->random_seed.data, in->random_seed.len, err);
+	if (ret < 0)
+		return ret;
+	if (in->hostname[0] && sethostname(in->hostname, strlen(in->hostname)) < 0)
+		return err_set(err, errno, "set the guest's host name");
+	if (!in->shared_tag[0] || agent->containers.shared_dir)
+		return 0;
+	ret = guest_mount_shared(in->shared_tag, err);
+	if (ret == 0)
+		agent->containers.shared_dir = GUEST_SHARED_DIR;
+	return ret;
+}
+
+static void hello(struct agent *agent, struct ttrpc_request *req,
+		  const Nacre__Agent__V1__HelloRequest *in)
+{
+	Nacre__Agent__V1__HelloResponse out = NACRE__AGENT__V1__HELLO_RESPONSE__INIT;
+	char version[] = NACRE_VERSION;
+	struct utsname uts;
+	struct err err = ERR_INIT;
+
+	if (in->protocol_version != AGENT_PROTOCOL_VERSION) {
+		ttrpc_fail(
+			req, TTRPC_FAILED_PRECONDITION,
+			"the agent speaks protocol version %d, the monitor %u: install both from "
+			"the same release",
+			AGENT_PROTOCOL_VERSION, in->protocol_version);
+		return;
+	}
+	if (greet(agent, in, &err) < 0) {
+		ttrpc_fail_err(req, &err);
+		return;
+	}
+	(void)uname(&uts);
+	out.protocol_version = AGENT_PROTOCOL_VERSION;
+	out.agent_version = version;
+	out.kernel_release = uts.release;
+	out.ready_ns = agent->ready_ns;
+	reply(req, &out.base);
+}
+
+static void create_container(struct agent *agent, struct ttrpc_request *req,
+			     const Nacre__Agent__V1__CreateContainerRequest *in)
+{
+	struct container_params params = {
+		.id = in->id,
+		.spec_json = (const char *)in->spec_json.data,
+		.spec_len = in->spec_json.len,
+		.rootfs = in->rootfs,
+	};
+	struct err err = ERR_INIT;
+	struct call *call;
+
+	if (get_tokens(in->stdio, params.tokens, &err) < 0) {
+		ttrpc_fail_err(req, &err);
+		return;
+	}
+	call = call_create(agent, req, in->id, "");
+	if (call)
+		container_create(&agent->containers, &params, on_pid, call);
+}
+
+static void exec_process(struct agent *agent, struct ttrpc_request *req,
+			 const Nacre__Agent__V1__ExecProcessRequest *in)
+{
+	const uint8_t *tokens[3];
+	struct err err = ERR_INIT;
+	struct call *call;
+
+	if (get_tokens(in->stdio, tokens, &err) < 0) {
+		ttrpc_fail_err(req, &err);
+		return;
+	}
+	call = call_create(agent, req, in->container_id, in->exec_id);
+	if (call)
+		container_exec(&agent->containers, in->container_id, in->exec_id,
+			       (const char *)in->process_json.data, in->process_json.len, tokens,
+			       on_pid, call);
+}
+
+/* Finds the process a request is about, or answers that there is none. */
+static struct process *want_process(struct agent *agent, struct ttrpc_request *req, const char *id,
+				    const char *exec_id)
+{
+	struct err err = ERR_INIT;
+	struct process *p;
+
+	if (container_find_process(&agent->containers, id, exec_id, &p, &err) == 0)
+		return p;
+	ttrpc_fail_err(req, &err);
+	return NULL;
+}
+
+static void start_process(struct agent *agent, struct ttrpc_request *req,
+			  const Nacre__Agent__V1__ProcessRequest *in)
+{
+	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+	struct call *call = p ? call_create(agent, req, in->container_id, in->exec_id) : NULL;
+
+	if (call)
+		process_start(p, on_pid, call);
+}
+
+static void signal_process(struct agent *agent, struct ttrpc_request *req,
+			   const Nacre__Agent__V1__SignalRequest *in)
+{
+	struct err err = ERR_INIT;
+	struct process *p;
+	int ret;
+
+	if (in->signal > (uint32_t)SIGRTMAX) {
+		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT, "there is no signal %u", in->signal);
+		return;
+	}
+	p = want_process(agent, req, in->container_id, in->exec_id);
+	if (!p)
+		return;
+	if (in->all)
+		ret = container_signal_all(&agent->containers, in->container_id, (int)in->signal,
+					   &err);
+	else
+		ret = process_signal(p, (int)in->signal, &err);
+	if (ret < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply_empty(req);
+}
+
+static void on_exit_known(void *arg, const struct process_exit *exit, const struct err *why)
+{
+	struct call *call = arg;
+	Nacre__Agent__V1__WaitResponse out = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
+
+	if (exit) {
+		out.exit_status = exit->status;
+		out.exited_at_ns = exit->at_ns;
+		out.oom_killed = exit->oom_killed;
+		reply(call->req, &out.base);
+	} else {
+		fail(call->req, why);
+	}
+	call_destroy(call);
+}
+
+static void wait_process(struct agent *agent, struct ttrpc_request *req,
+			 const Nacre__Agent__V1__ProcessRequest *in)
+{
+	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+	struct call *call = p ? call_create(agent, req, in->container_id, in->exec_id) : NULL;
+
+	if (call)
+		process_wait(p, on_exit_known, call);
+}
+
+static void resize_pty(struct agent *agent, struct ttrpc_request *req,
+		       const Nacre__Agent__V1__ResizeRequest *in)
+{
+	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+	struct err err = ERR_INIT;
+
+	if (!p)
+		return;
+	if (process_resize(p, in->width, in->height, &err) < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply_empty(req);
+}
+
+static void close_stdin(struct agent *agent, struct ttrpc_request *req,
+			const Nacre__Agent__V1__ProcessRequest *in)
+{
+	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+
+	if (!p)
+		return;
+	process_close_stdin(p);
+	reply_empty(req);
+}
+
+static void delete_process(struct agent *agent, struct ttrpc_request *req,
+			   const Nacre__Agent__V1__ProcessRequest *in)
+{
+	struct err err = ERR_INIT;
+
+	if (!in->exec_id[0])
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "a container's own process goes with it: DeleteContainer");
+	else if (container_forget_exec(&agent->containers, in->container_id, in->exec_id, &err) < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply_empty(req);
+}
+
+static void delete_container(struct agent *agent, struct ttrpc_request *req,
+			     const Nacre__Agent__V1__ProcessRequest *in)
+{
+	struct call *call = call_create(agent, req, in->container_id, "");
+
+	if (call)
+		container_remove(&agent->containers, in->container_id, on_empty, call);
+}
+
+struct pid_list {
+	uint32_t *pids;
+	size_t n;
+	bool failed;
+};
+
+static void add_pid(void *arg, pid_t pid)
+{
+	struct pid_list *list = arg;
+	uint32_t *grown = realloc(list->pids, (list->n + 1) * sizeof(*grown));
+
+	if (!grown) {
+		list->failed = true;
+		return;
+	}
+	list->pids = grown;
+	list->pids[list->n++] = (uint32_t)pid;
+}
+
+static void pids(struct agent *agent, struct ttrpc_request *req,
+		 const Nacre__Agent__V1__ProcessRequest *in)
+{
+	Nacre__Agent__V1__PidsResponse out = NACRE__AGENT__V1__PIDS_RESPONSE__INIT;
+	struct pid_list list = {0};
+	struct err err = ERR_INIT;
+	int ret = container_each_pid(&agent->containers, in->container_id, add_pid, &list, &err);
+
+	if (ret == 0 && list.failed)
+		ret = err_set(&err, ENOMEM, "list the processes");
+	out.pids = list.pids;
+	out.n_pids = list.n;
+	if (ret < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply(req, &out.base);
+	free(list.pids);
+}
+
+static void on_all_removed(void *arg, const struct err *why)
+{
+	struct call *call = arg;
+	struct agent *agent = call->agent;
+
+	if (why->code)
+		log_warn("goodbye: %s", why->text);
+	sync();
+	if (agent->is_guest)
+		(void)umount2(GUEST_SHARED_DIR, MNT_DETACH);
+	/* The host hangs up when it has read the answer, which ends the loop; this is for one that does not. */
+	if (loop_arm(agent->goodbye, GOODBYE_MS) < 0)
+		loop_stop(agent->loop);
+	reply_empty(call->req);
+	call_destroy(call);
+}
+
+static void say_goodbye(struct agent *agent, struct ttrpc_request *req,
+			const Nacre__Agent__V1__Empty *in)
+{
+	struct call *call = call_create(agent, req, "", "");
+
+	(void)in;
+	if (call)
+		containers_remove_all(&agent->containers, on_all_removed, call);
+}
+
+/* --- dispatch ----------------------------------------------------------------------------------------------------- */
+
+/* on_NAME: the ttrpc handler that decodes a TYPE under a budget and calls NAME with it. */
+#define METHOD(name, type, prefix)                                                                 \
+	static void on_##name(void *arg, struct ttrpc_request *req, const uint8_t *payload,        \
+			      size_t len)                                                          \
+	{                                                                                          \
+		struct proto_budget *budget = proto_budget_create(DECODE_BUDGET_BYTES);            \
+		Nacre__Agent__V1__##type *in =                                                     \
+			budget ? nacre__agent__v1__##prefix##__unpack(proto_budget_alloc(budget),  \
+								      len, payload)                \
+			       : NULL;                                                             \
+                                                                                                   \
+		if (in) {                                                                          \
+			name(arg, req, in);                                                        \
+			nacre__agent__v1__##prefix##__free_unpacked(in,                            \
+								    proto_budget_alloc(budget));   \
+		} else {                                                                           \
+			ttrpc_fail(req, TTRPC_INVALID_ARGUMENT, "not a " #type);                   \
+		}                                                                                  \
+		proto_budget_destroy(budget);                                                      \
+	}
+
+METHOD(hello, HelloRequest, hello_request)
+METHOD(create_container, CreateContainerRequest, create_container_request)
+METHOD(exec_process, ExecProcessRequest, exec_process_request)
+METHOD(start_process, ProcessRequest, process_request)
+METHOD(signal_process, SignalRequest, signal_request)
+METHOD(wait_process, ProcessRequest, process_request)
+METHOD(resize_pty, ResizeRequest, resize_request)
+METHOD(close_stdin, ProcessRequest, process_request)
+METHOD(delete_process, ProcessRequest, process_request)
+METHOD(delete_container, ProcessRequest, process_request)
+METHOD(pids, ProcessRequest, process_request)
+METHOD(say_goodbye, Empty, empty)
+
+static const struct ttrpc_method methods[] = {
+	{SERVICE, "Hello", on_hello},
+	{SERVICE, "CreateContainer", on_create_container},
+	{SERVICE, "ExecProcess", on_exec_process},
+	{SERVICE, "StartProcess", on_start_process},
+	{SERVICE, "SignalProcess", on_signal_process},
+	{SERVICE, "WaitProcess", on_wait_process},
+	{SERVICE, "ResizePty", on_resize_pty},
+	{SERVICE, "CloseStdin", on_close_stdin},
+	{SERVICE, "DeleteProcess", on_delete_process},
+	{SERVICE, "DeleteContainer", on_delete_container},
+	{SERVICE, "Pids", on_pids},
+	{SERVICE, "Shutdown", on_say_goodbye},
+	{NULL, NULL, NULL},
+};
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+static void on_sigchld(void *arg, int signo)
+{
+	struct agent *agent = arg;
+
+	(void)signo;
+	containers_reap(&agent->containers);
+}
+
+static void on_close(void *arg, struct ttrpc_conn *conn, const struct err *why)
+{
+	struct agent *agent = arg;
+
+	(void)conn;
+	if (why->code)
+		log_warn("control connection: %s", why->text);
+	loop_stop(agent->loop);
+}
+
+static void on_goodbye_late(void *arg)
+{
+	struct agent *agent = arg;
+
+	loop_stop(agent->loop);
+}
+
+static int agent_open(struct agent *agent, const struct agent_params *params, struct err *err)
+{
+	struct ttrpc_conn_params control = {
+		.fd = params->control_fd, .methods = methods, .arg = agent, .on_close = on_close};
+	sigset_t children;
+	int ret;
+
+	(void)sigemptyset(&children);
+	(void)sigaddset(&children, SIGCHLD);
+	(void)signal(SIGPIPE, SIG_IGN);
+	ret = loop_create(&agent->loop, err);
+	if (ret < 0)
+		return ret;
+	control.loop = agent->loop;
+	agent->containers.loop = agent->loop;
+	ret = loop_add_signals(agent->loop, &children, on_sigchld, agent, NULL, err);
+	if (ret == 0)
+		ret = loop_add_timer(agent->loop, on_goodbye_late, agent, &agent->goodbye, err);
+	if (ret == 0)
+		ret = stream_door_create(agent->loop, params->listen_fd, params->is_guest,
+					 &agent->containers.door, err);
+	if (ret == 0)
+		ret = ttrpc_conn_create(&control, &agent->control, err);
+	return ret;
+}
+
+static void agent_close(struct agent *agent)
+{
+	if (agent->control)
+		ttrpc_conn_destroy(agent->control);
+	containers_destroy(&agent->containers);
+	stream_door_destroy(agent->containers.door);
+	loop_destroy(agent->loop);
+	own_close(&agent->containers.cgroup_fd);
+}
+
+int agent_run(const struct agent_params *params, struct err *err)
+{
+	struct agent agent = {
+		.is_guest = params->is_guest,
+		.containers = {.cgroup_fd = params->cgroup_fd, .shared_dir = params->shared_dir},
+	};
+	int ret = agent_open(&agent, params, err);
+
+	if (ret == 0) {
+		agent.ready_ns = clock_ns(CLOCK_BOOTTIME);
+		params->ready();
+		ret = loop_run(agent.loop, err);
+	}
+	agent_close(&agent);
+	return ret;
+}
