@@ -97,7 +97,9 @@ static int set_cpuid(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus, str
 	cpuid_adjust(&table, &guest);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, &table) < 0)
 		return err_set(err, errno, "kvm: set the CPUID of vCPU %u", vcpu->idx);
-	return 0;
+	if (cpuid_xcr0(&table) == 0)
+		return 0;
+	return regs_set_xcr0(vcpu, cpuid_xcr0(&table), err);
 }
 
 int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus,

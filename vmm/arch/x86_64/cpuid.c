@@ -31,13 +31,21 @@
 #define CACHE_LEVEL(eax) (((eax) >> 5) & 7U)
 #define CACHE_TYPE(eax)  ((eax)&31U)
 
-static struct kvm_cpuid_entry2 *find(struct cpuid_table *t, uint32_t function, uint32_t index)
+static const struct kvm_cpuid_entry2 *find(const struct cpuid_table *t, uint32_t function,
+					   uint32_t index)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		if (t->e[i].function == function && t->e[i].index == index)
 			return &t->e[i];
 	}
 	return NULL;
+}
+
+static struct kvm_cpuid_entry2 *find_mut(struct cpuid_table *t, uint32_t function, uint32_t index)
+{
+	const struct kvm_cpuid_entry2 *e = find(t, function, index);
+
+	return e ? &t->e[e - t->e] : NULL;
 }
 
 static void remove_leaf(struct cpuid_table *t, uint32_t function)
@@ -65,7 +73,7 @@ static uint32_t id_bits(uint32_t vcpus)
 
 static void set_features(struct cpuid_table *t, const struct cpuid_guest *g)
 {
-	struct kvm_cpuid_entry2 *e = find(t, 1, 0);
+	struct kvm_cpuid_entry2 *e = find_mut(t, 1, 0);
 
 	if (!e)
 		return;
@@ -124,19 +132,19 @@ static void set_topology(struct cpuid_table *t, uint32_t function, const struct 
 
 static void set_amd_topology(struct cpuid_table *t, const struct cpuid_guest *g)
 {
-	struct kvm_cpuid_entry2 *vendor = find(t, 0, 0);
+	const struct kvm_cpuid_entry2 *vendor = find(t, 0, 0);
 	struct kvm_cpuid_entry2 *e;
 
 	/* "GenuineIntel": these fields are reserved there. */
 	if (!vendor || vendor->ebx == 0x756e6547U)
 		return;
-	e = find(t, 0x80000001U, 0);
+	e = find_mut(t, 0x80000001U, 0);
 	if (e)
 		e->ecx = g->vcpus > 1 ? e->ecx | A1_ECX_CMP_LEGACY : e->ecx & ~A1_ECX_CMP_LEGACY;
-	e = find(t, 0x80000008U, 0);
+	e = find_mut(t, 0x80000008U, 0);
 	if (e)
 		e->ecx = (g->vcpus - 1) | id_bits(g->vcpus) << 12;
-	e = find(t, 0x8000001eU, 0);
+	e = find_mut(t, 0x8000001eU, 0);
 	if (e) {
 		e->eax = g->vcpu_idx;
 		e->ebx = g->vcpu_idx; /* core id; one thread a core */
@@ -146,7 +154,7 @@ static void set_amd_topology(struct cpuid_table *t, const struct cpuid_guest *g)
 }
 
 /* Size of the standard-format area for the user states of `xcr0` (SDM 1, 13.4.3). */
-static uint32_t xsave_bytes(struct cpuid_table *t, uint64_t xcr0)
+static uint32_t xsave_bytes(const struct cpuid_table *t, uint64_t xcr0)
 {
 	uint32_t size = XSAVE_BASE_BYTES;
 
@@ -179,8 +187,8 @@ static void drop_xsave_states(struct cpuid_table *t, uint64_t known)
  */
 static void set_xsave(struct cpuid_table *t, const struct cpuid_guest *g)
 {
-	struct kvm_cpuid_entry2 *user = find(t, 0xd, 0);
-	struct kvm_cpuid_entry2 *instr = find(t, 0xd, 1);
+	struct kvm_cpuid_entry2 *user = find_mut(t, 0xd, 0);
+	struct kvm_cpuid_entry2 *instr = find_mut(t, 0xd, 1);
 	uint64_t xcr0, xss = 0;
 
 	if (!user || !instr)
@@ -198,7 +206,7 @@ static void set_xsave(struct cpuid_table *t, const struct cpuid_guest *g)
 	/* The compacted size has a meaning only with an instruction that writes that format. */
 	instr->ebx = instr->eax & (XSAVE_C | XSAVE_S) ? XSAVE_BASE_BYTES : 0;
 	user->ecx = xsave_bytes(t, xcr0);
-	/* At reset XCR0 enables x87 alone; KVM follows the guest's XCR0 from then on. */
+	/* As at reset; KVM puts the size for the guest's own XCR0 here. */
 	user->ebx = XSAVE_BASE_BYTES;
 	drop_xsave_states(t, xcr0 | xss);
 }
@@ -218,4 +226,11 @@ void cpuid_adjust(struct cpuid_table *t, const struct cpuid_guest *g)
 	/* The host's frequencies: a guest that moves has others, and kvm-clock tells it the right one. */
 	remove_leaf(t, 0x15);
 	remove_leaf(t, 0x16);
+}
+
+uint64_t cpuid_xcr0(const struct cpuid_table *t)
+{
+	const struct kvm_cpuid_entry2 *e = find(t, 0xd, 0);
+
+	return e ? (uint64_t)e->edx << 32 | e->eax : 0;
 }

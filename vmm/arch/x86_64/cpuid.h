@@ -33,4 +33,7 @@ struct cpuid_guest {
 /* `table` holds what KVM_GET_SUPPORTED_CPUID said. */
 void cpuid_adjust(struct cpuid_table *table, const struct cpuid_guest *guest);
 
+/* The states XCR0 may enable; 0 when there is no XSAVE. */
+uint64_t cpuid_xcr0(const struct cpuid_table *table);
+
 #endif

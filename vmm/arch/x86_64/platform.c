@@ -1,7 +1,8 @@
 /*
  * The i8042 keyboard controller, of which a PC without a keyboard needs one command: pulse the reset line. Its status reads
  * as "ready, nothing there", so that reboot=k does not wait. Two regions of one byte: port 0x61 between them belongs
- * to KVM's timer.
+ * to KVM's timer. The CMOS clock is absent on purpose: kvm-clock has the time of day, and a kernel that brings up a
+ * second vCPU writes a byte there that nobody reads.
  */
 #include "vmm/arch/arch.h"
 
@@ -9,6 +10,7 @@
 
 #define PORT_DATA    0x60
 #define PORT_COMMAND 0x64
+#define PORT_CMOS    0x70
 #define CMD_RESET    0xfe
 
 struct arch_platform {
@@ -21,8 +23,13 @@ static uint64_t i8042_read(void *self UNUSED, uint64_t off UNUSED, uint32_t len 
 	return 0;
 }
 
-static void data_write(void *self UNUSED, uint64_t off UNUSED, uint32_t len UNUSED,
-		       uint64_t value UNUSED)
+static uint64_t absent_read(void *self UNUSED, uint64_t off UNUSED, uint32_t len UNUSED)
+{
+	return UINT64_MAX;
+}
+
+static void ignore_write(void *self UNUSED, uint64_t off UNUSED, uint32_t len UNUSED,
+			 uint64_t value UNUSED)
 {
 }
 
@@ -36,11 +43,13 @@ static void command_write(void *self, uint64_t off UNUSED, uint32_t len UNUSED, 
 
 static int add_ports(struct arch_platform *p, struct bus *pio, struct err *err)
 {
-	static const struct bus_ops data = {.read = i8042_read, .write = data_write};
+	static const struct bus_ops data = {.read = i8042_read, .write = ignore_write};
+	static const struct bus_ops absent = {.read = absent_read, .write = ignore_write};
 	static const struct bus_ops command = {.read = i8042_read, .write = command_write};
 	const struct bus_region regions[] = {
 		{"i8042 data", PORT_DATA, 1, &data, p},
 		{"i8042 command", PORT_COMMAND, 1, &command, p},
+		{"cmos", PORT_CMOS, 2, &absent, p},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(regions); i++) {

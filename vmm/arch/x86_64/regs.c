@@ -119,6 +119,15 @@ int regs_set_msrs(struct kvm_vcpu *vcpu, struct err *err)
 	return 0;
 }
 
+int regs_set_xcr0(struct kvm_vcpu *vcpu, uint64_t xcr0, struct err *err)
+{
+	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = xcr0}}};
+
+	if (ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) < 0)
+		return err_set(err, errno, "kvm: set XCR0 of vCPU %u", vcpu->idx);
+	return 0;
+}
+
 static void set_lvt(struct kvm_lapic_state *lapic, size_t reg, uint32_t mode)
 {
 	uint32_t value;

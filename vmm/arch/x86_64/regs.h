@@ -20,6 +20,12 @@ int regs_set_flat(struct kvm_vcpu *vcpu, struct gpa pc, uint32_t ebx, uint32_t e
 /* Memory types, the fast string bit. */
 int regs_set_msrs(struct kvm_vcpu *vcpu, struct err *err) MUST_CHECK;
 
+/*
+ * Enables the extended states of `xcr0` from the start. CPUID leaf 0xD says how much room the enabled ones need, and KVM
+ * answers from the XCR0 it knows of: on a host that is itself emulated, a guest's XSETBV may not reach KVM.
+ */
+int regs_set_xcr0(struct kvm_vcpu *vcpu, uint64_t xcr0, struct err *err) MUST_CHECK;
+
 /* LINT0 takes the 8259's interrupts, LINT1 NMIs, as a firmware leaves them. */
 int regs_set_lint(struct kvm_vcpu *vcpu, struct err *err) MUST_CHECK;
 
