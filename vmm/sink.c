@@ -1,4 +1,7 @@
-/* Console output that cannot block a guest: a ring, an eventfd to wake the writer, and writes that do not wait. */
+/*
+ * Console output that cannot block a guest: a ring, a timer that wakes the writer, and writes that do not wait. The first
+ * byte into an empty ring sets the timer, so that a line is one write and not one for each of its bytes.
+ */
 #include "vmm/sink.h"
 
 #include <fcntl.h>
@@ -6,12 +9,16 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 #include "base/log.h"
+
+#define GATHER_NS   (5 * 1000000L)
+#define PRESS_NS    1L /* at once: 0 would disarm */
+#define PRESS_BYTES (SINK_RING_BYTES / 2)
 
 struct sink {
 	pthread_mutex_t lock; /* guards the ring and the two flags */
@@ -23,9 +30,9 @@ struct sink {
 	uint64_t dropped;
 
 	int fd;
-	int wake_fd;
+	int timer_fd;
 	bool is_socket;
-	struct loop_source *wake;
+	struct loop_source *timer;
 	struct loop_source *writable; /* NULL: a file, which is always writable */
 };
 
@@ -92,7 +99,7 @@ static void flush(struct sink *s)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-static void on_wake(void *arg, int fd, uint32_t events UNUSED)
+static void on_timer(void *arg, int fd, uint32_t events UNUSED)
 {
 	uint64_t count;
 
@@ -123,10 +130,10 @@ static int attach(struct sink *s, struct loop *loop, struct err *err)
 	if (fstat(s->fd, &st) < 0)
 		return err_set(err, errno, "console output descriptor %d", s->fd);
 	s->is_socket = S_ISSOCK(st.st_mode);
-	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->wake_fd < 0)
-		return err_set(err, errno, "console eventfd");
-	rc = loop_add_fd(loop, s->wake_fd, EPOLLIN, on_wake, s, &s->wake, err);
+	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (s->timer_fd < 0)
+		return err_set(err, errno, "console timer");
+	rc = loop_add_fd(loop, s->timer_fd, EPOLLIN, on_timer, s, &s->timer, err);
 	if (rc < 0)
 		return rc;
 	if (S_ISREG(st.st_mode))
@@ -145,7 +152,7 @@ int sink_create(int fd, struct loop *loop, struct sink **out, struct err *err)
 	if (!s)
 		return err_set(err, ENOMEM, "console output");
 	(void)pthread_mutex_init(&s->lock, NULL);
-	s->wake_fd = -1;
+	s->timer_fd = -1;
 	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (s->fd < 0)
 		return err_set(err, errno, "console output descriptor %d", fd);
@@ -160,28 +167,37 @@ void sink_destroy(struct sink *s)
 {
 	if (!s)
 		return;
-	loop_remove(s->wake);
+	loop_remove(s->timer);
 	loop_remove(s->writable);
-	own_close(&s->wake_fd);
+	own_close(&s->timer_fd);
 	own_close(&s->fd);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
+static void set_timer(struct sink *s, long after_ns)
+{
+	struct itimerspec when = {.it_value = {.tv_nsec = after_ns}};
+
+	(void)timerfd_settime(s->timer_fd, 0, &when, NULL);
+}
+
 void sink_put(struct sink *s, uint8_t byte)
 {
-	bool wake = false;
+	size_t len = 0;
 
 	(void)pthread_mutex_lock(&s->lock);
 	if (s->dead || s->len == SINK_RING_BYTES) {
 		s->dropped++;
 	} else {
 		s->ring[(s->head + s->len) % SINK_RING_BYTES] = byte;
-		wake = s->len++ == 0;
+		len = ++s->len;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
-	if (wake && eventfd_write(s->wake_fd, 1) < 0)
-		log_warn("console: wake the writer: errno %d", errno);
+	if (len == 1)
+		set_timer(s, GATHER_NS);
+	else if (len == PRESS_BYTES)
+		set_timer(s, PRESS_NS);
 }
 
 static int64_t now_ms(void)
