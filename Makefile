@@ -163,7 +163,8 @@ FUZZ_TARGETS := \
 	mmio_fuzz \
 	oci_fuzz \
 	queue_fuzz \
-	ttrpc_fuzz
+	ttrpc_fuzz \
+	vsock_fuzz
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
@@ -284,7 +285,7 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_RUNTIME) $(LIBS_VMM)
 
-$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz: $(O)/tests/unit/fake_driver.o
+$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/vsock_fuzz: $(O)/tests/unit/fake_driver.o
 $(O)/bin/fuse_fuzz: $(O)/tests/unit/fs_client.o
 
 fuzz-targets: $(FUZZ_TARGETS:%=$(O)/bin/%)
