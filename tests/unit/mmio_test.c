@@ -96,8 +96,8 @@ static void test_reads(void **state)
 		{"capacity by two bytes, not aligned", VIRTIO_MMIO_CONFIG + 1, 2, 8},
 		{"configuration of a wrong width", VIRTIO_MMIO_CONFIG, 3, 0},
 		{"configuration past its end", VIRTIO_MMIO_CONFIG + 0xf0, 4, 0},
-		{"past the window", VIRTIO_MMIO_WINDOW_BYTES, 4, 0},
-		{"far past the window", UINT64_MAX - 3, 4, 0},
+		{"past a small window", 0x200, 4, 0},
+		{"far away", UINT64_MAX - 3, 4, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

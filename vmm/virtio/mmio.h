@@ -1,8 +1,9 @@
 /*
  * virtio-mmio, version 2 (virtio 1.2, 4.2.2): the register window of one device, and its interrupt line. The bus calls read
- * and write with an offset into the window; the window is VIRTIO_MMIO_WINDOW_BYTES long. Registers answer to aligned 32-bit
+ * and write with an offset into the window, whose length is the machine's affair. Registers answer to aligned 32-bit
  * accesses only, as the specification demands of drivers: others read zero and write nothing. The configuration space
- * behind them answers to 1, 2, 4 and 8 bytes. There are no shared memory regions: each selector answers length -1.
+ * behind them, from 0x100, answers to 1, 2, 4 and 8 bytes. There are no shared memory regions: each selector answers
+ * length -1.
  *
  * Threads: read and write by any vCPU thread at once; create and destroy before and after those run.
  */
@@ -15,8 +16,6 @@
 #include "base/err.h"
 #include "base/own.h"
 #include "vmm/virtio/virtio.h"
-
-#define VIRTIO_MMIO_WINDOW_BYTES 0x200
 
 /* Where an ioeventfd of 4 bytes with the queue's number as its datamatch takes the place of a register write. */
 #define VIRTIO_MMIO_NOTIFY_OFF 0x50
@@ -32,7 +31,7 @@ int virtio_mmio_create(struct virtio_dev *dev, int irq_fd, struct virtio_mmio **
 void virtio_mmio_destroy(struct virtio_mmio *m);
 DEFINE_OWNER(virtio_mmio_destroy, struct virtio_mmio)
 
-/* `len` is 1, 2, 4 or 8. What is outside the window or of a wrong width reads as zero. */
+/* `len` is 1, 2, 4 or 8. What is no register, past the configuration or of a wrong width reads as zero. */
 uint64_t virtio_mmio_read(struct virtio_mmio *m, uint64_t off, uint32_t len);
 void virtio_mmio_write(struct virtio_mmio *m, uint64_t off, uint32_t len, uint64_t value);
 

@@ -1,8 +1,8 @@
 /*
  * Split virtqueues (virtio 1.2, 2.7) with INDIRECT_DESC and EVENT_IDX. The one place that walks descriptors: vq_pop checks
  * head and next < size, chain length <= size, readable before writable, zero length, indirect rules, index step, and hands
- * out a chain copied from guest memory once, whose segments are known to be RAM. A broken rule sets the queue broken; the
- * core then sets DEVICE_NEEDS_RESET. Addresses and sizes come from the transport, are checked at vq_start.
+ * out a chain copied from guest memory once, whose segments are known to be RAM; chain.c moves its bytes. A broken rule sets
+ * the queue broken; the core then sets DEVICE_NEEDS_RESET. Addresses and sizes come from the transport, are checked at vq_start.
  *
  * Thread: under the lock of the device that owns the queue.
  */

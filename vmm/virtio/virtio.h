@@ -75,7 +75,7 @@ DEFINE_OWNER(virtio_dev_destroy, struct virtio_dev)
 struct vq *virtio_queue(struct virtio_dev *dev, uint16_t i);
 /* Interrupts if the driver wants it for this queue; breaks the device when the queue is broken. Call after a batch. */
 void virtio_interrupt(struct virtio_dev *dev, struct vq *q);
-/* Configuration changed: generation is raised and the driver told. */
+/* Configuration changed: generation is raised and the driver told. Lock held, as for all of this part but _lock itself. */
 void virtio_config_changed(struct virtio_dev *dev);
 /* The driver broke a rule: DEVICE_NEEDS_RESET, one rate-limited log line with `why`. */
 void virtio_break(struct virtio_dev *dev, const char *why);
