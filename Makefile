@@ -84,6 +84,7 @@ VMM := \
 	vmm/arch/x86_64/elf.o \
 	vmm/arch/x86_64/mptable.o \
 	vmm/arch/x86_64/platform.o \
+	vmm/arch/x86_64/probe_guest.o \
 	vmm/arch/x86_64/regs.o \
 	vmm/bus.o \
 	vmm/cmdline.o \
@@ -119,6 +120,8 @@ VMM := \
 	vmm/machine_config.o \
 	vmm/monitor.o \
 	vmm/options.o \
+	vmm/probe.o \
+	vmm/probe_cache.o \
 	vmm/props.o \
 	vmm/serial.o \
 	vmm/sink.o \
@@ -129,7 +132,46 @@ VMM := \
 	vmm/virtio/virtio.o
 
 RUNTIME := \
-	runtime/sandbox.o
+	runtime/agent_client.o \
+	runtime/cli.o \
+	runtime/cli_args.o \
+	runtime/cli_check.o \
+	runtime/cli_create.o \
+	runtime/cli_lifecycle.o \
+	runtime/cli_state.o \
+	runtime/console_ring.o \
+	runtime/container.o \
+	runtime/events.o \
+	runtime/guest_stream.o \
+	runtime/kvm_probe.o \
+	runtime/launch.o \
+	runtime/lifecycle.o \
+	runtime/monitor.o \
+	runtime/monitor_client.o \
+	runtime/monitor_spawn.o \
+	runtime/options.o \
+	runtime/process.o \
+	runtime/procid.o \
+	runtime/pty.o \
+	runtime/pump.o \
+	runtime/resources.o \
+	runtime/rootfs_mount.o \
+	runtime/sandbox.o \
+	runtime/sha256.o \
+	runtime/shared_tree.o \
+	runtime/shim.o \
+	runtime/shim_delete.o \
+	runtime/shim_start.o \
+	runtime/signal_names.o \
+	runtime/state_dir.o \
+	runtime/stdio.o \
+	runtime/stdio_host.o \
+	runtime/stub.o \
+	runtime/task_call.o \
+	runtime/task_query.o \
+	runtime/task_service.o \
+	runtime/unix_socket.o \
+	runtime/vmm_process.o
 
 AGENT := \
 	agent/agent.o \

@@ -81,4 +81,14 @@ int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_e
 int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus,
 		   const struct arch_entry *entry, struct err *err) MUST_CHECK;
 
+/*
+ * The probe's guest (vmm/probe.h), for memory of at least 64 KiB at 0: it counts up the 32 bits at `counter` for ever,
+ * once in `insns_per_count` instructions of its kernel mode.
+ */
+struct arch_probe {
+	struct gpa counter;
+	uint32_t insns_per_count;
+};
+void arch_probe_load(struct gmem *mem, struct arch_entry *entry, struct arch_probe *out);
+
 #endif

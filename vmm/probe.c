@@ -1,0 +1,152 @@
+/* A guest of eight instructions in a loop, a timer that ends it, and what follows from how far it came. */
+#include "vmm/probe.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/gmem.h"
+#include "vmm/kvm.h"
+
+#define RAM_BYTES 0x200000ULL
+
+/* Long enough to be past the first faults, then until enough processor time was had, on a busy host up to the last. */
+#define FIRST_TICK_MS 20
+#define TICK_MS       5
+#define ENOUGH_CPU_US 10000
+#define LIMIT_US      100000
+
+struct trial {
+	struct kvm *kvm;
+	struct gmem *mem;
+	struct kvm_vcpu vcpu;
+	struct arch_probe guest;
+};
+
+static uint64_t clock_us(clockid_t clock)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void on_tick(int signo UNUSED)
+{
+}
+
+/* The timer goes on ticking: a tick that falls between two KVM_RUNs is not the last. */
+static int set_ticks(bool on, struct err *err)
+{
+	struct sigaction action = {.sa_handler = on_tick};
+	struct itimerval ticks = {
+		.it_value.tv_usec = on ? FIRST_TICK_MS * 1000 : 0,
+		.it_interval.tv_usec = on ? TICK_MS * 1000 : 0,
+	};
+
+	if (on && sigaction(SIGALRM, &action, NULL) < 0)
+		return err_set(err, errno, "SIGALRM");
+	if (setitimer(ITIMER_REAL, &ticks, NULL) < 0)
+		return err_set(err, errno, "timer");
+	return 0;
+}
+
+static int run_guest(struct trial *t, uint64_t *cpu_us, struct err *err)
+{
+	uint64_t wall = clock_us(CLOCK_MONOTONIC);
+	uint64_t cpu = clock_us(CLOCK_THREAD_CPUTIME_ID);
+
+	do {
+		if (ioctl(t->vcpu.fd, KVM_RUN, 0) == 0)
+			return err_say(err, EIO,
+				       "a guest that only counts left with KVM exit reason %u",
+				       t->vcpu.run->exit_reason);
+		if (errno != EINTR && errno != EAGAIN)
+			return err_set(err, errno, "run a guest");
+		*cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	} while (*cpu_us < ENOUGH_CPU_US && clock_us(CLOCK_MONOTONIC) - wall < LIMIT_US);
+	return 0;
+}
+
+static int prepare(struct trial *t, struct err *err)
+{
+	const struct gmem_range ram = {.at = GPA(0), .len_bytes = RAM_BYTES};
+	struct arch_entry entry;
+	int rc = kvm_create_vm(t->kvm, err);
+
+	if (rc == 0)
+		rc = gmem_create(&ram, 1, &t->mem, err);
+	if (rc == 0)
+		rc = kvm_map_memory(t->kvm, t->mem, err);
+	if (rc == 0)
+		rc = arch_vm_init(t->kvm, err);
+	if (rc == 0)
+		rc = kvm_vcpu_create(t->kvm, 0, &t->vcpu, err);
+	if (rc < 0)
+		return rc;
+	arch_probe_load(t->mem, &entry, &t->guest);
+	return arch_vcpu_init(t->kvm, &t->vcpu, 1, &entry, err);
+}
+
+static int measure(struct trial *t, struct probe_facts *out)
+{
+	uint32_t loops = 0;
+	int rc = prepare(t, &out->failure);
+
+	if (rc == 0)
+		rc = set_ticks(true, &out->failure);
+	if (rc == 0)
+		rc = run_guest(t, &out->cpu_us, &out->failure);
+	if (rc < 0)
+		return rc;
+	BUG_ON(!gmem_read(t->mem, t->guest.counter, &loops, sizeof(loops)));
+	out->insns = (uint64_t)loops * t->guest.insns_per_count;
+	return set_ticks(false, &out->failure);
+}
+
+void probe_measure(struct probe_facts *out)
+{
+	struct trial t = {.vcpu = {.fd = -1}};
+
+	*out = (struct probe_facts){0};
+	if (kvm_open(-1, &t.kvm, &out->failure) < 0)
+		out->absent = out->failure.code == ENOENT;
+	else
+		(void)measure(&t, out);
+	kvm_vcpu_destroy(&t.vcpu);
+	kvm_close(t.kvm);
+	gmem_destroy(t.mem);
+}
+
+static uint64_t kips_of(const struct probe_facts *f)
+{
+	return f->cpu_us == 0 ? 0 : f->insns * 1000 / f->cpu_us;
+}
+
+void probe_judge(const struct probe_facts *f, struct probe_verdict *out)
+{
+	uint64_t kips = kips_of(f);
+
+	*out = (struct probe_verdict){0};
+	if (f->failure.code != 0) {
+		(void)snprintf(out->text, sizeof(out->text), "%s%s",
+			       f->absent ? "" : "kvm: not usable: ", f->failure.text);
+		return;
+	}
+	out->kips = kips;
+	out->usable = kips >= PROBE_MIN_KIPS;
+	if (out->usable)
+		(void)snprintf(out->text, sizeof(out->text),
+			       "kvm: usable (ring 0 runs at %llu MIPS)",
+			       (unsigned long long)kips / 1000);
+	else
+		(void)snprintf(out->text, sizeof(out->text),
+			       "kvm: not usable: ring 0 is emulated at %llu.%llu MIPS, no Linux "
+			       "guest gets through its boot: a host with VMX or SVM is needed",
+			       (unsigned long long)kips / 1000,
+			       (unsigned long long)kips % 1000 / 100);
+}
