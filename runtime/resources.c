@@ -1,0 +1,200 @@
+/*
+ * resources.json, read whole and rewritten atomically at each addition: a handful of entries, and a reader never sees half of
+ * one.
+ */
+#include "runtime/resources.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "runtime/json_own.h"
+
+#define RESOURCES_VERSION   1
+#define RESOURCES_MAX_BYTES (1u << 20)
+#define KILL_TIMEOUT_MS     2000
+
+/* The document, or NULL when there is none or it is not one of ours. */
+static struct json_object *load(const char *state_dir)
+{
+	AUTO_FREE char *path = str_printf("%s/%s", state_dir, RESOURCES_FILE);
+	AUTO_FREE char *text = NULL;
+	struct json_object *version = NULL;
+
+	if (!path || path_read(AT_FDCWD, path, RESOURCES_MAX_BYTES, &text, NULL, NULL))
+		return NULL;
+	AUTO_JSON struct json_object *doc = json_tokener_parse(text);
+	if (!json_object_is_type(doc, json_type_object))
+		return NULL;
+	if (!json_object_object_get_ex(doc, "version", &version) ||
+	    json_object_get_int(version) != RESOURCES_VERSION) {
+		log_error("'%s' has a version this nacre does not know", path);
+		return NULL;
+	}
+	return TAKE_PTR(&doc);
+}
+
+/* The list inside; NULL when it is missing. Lent. */
+static struct json_object *entries_of(struct json_object *doc)
+{
+	struct json_object *list = NULL;
+
+	if (!doc || !json_object_object_get_ex(doc, "resources", &list) ||
+	    !json_object_is_type(list, json_type_array))
+		return NULL;
+	return list;
+}
+
+static struct json_object *new_document(void)
+{
+	AUTO_JSON struct json_object *doc = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+
+	if (!doc || !list ||
+	    json_object_object_add(doc, "version", json_object_new_int(RESOURCES_VERSION)) ||
+	    json_object_object_add(doc, "resources", list)) {
+		json_destroy(list);
+		return NULL;
+	}
+	return TAKE_PTR(&doc);
+}
+
+/* Takes the entry. */
+static int append(const char *state_dir, struct json_object *entry, struct err *err)
+{
+	AUTO_JSON struct json_object *doc = load(state_dir);
+	AUTO_FREE char *path = str_printf("%s/%s", state_dir, RESOURCES_FILE);
+
+	if (!doc)
+		doc = new_document();
+	struct json_object *list = entries_of(doc);
+
+	if (!path || !entry || !list || json_object_array_add(list, entry)) {
+		json_destroy(entry);
+		return err_set(err, ENOMEM, "write '%s/%s'", state_dir, RESOURCES_FILE);
+	}
+	const char *text = json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN);
+	if (!text)
+		return err_set(err, ENOMEM, "write '%s'", path);
+	return path_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, err);
+}
+
+int resources_add_file(const char *state_dir, const char *path, struct err *err)
+{
+	struct json_object *entry = json_object_new_object();
+
+	if (entry) {
+		json_object_object_add(entry, "kind", json_object_new_string("file"));
+		json_object_object_add(entry, "path", json_object_new_string(path));
+	}
+	return append(state_dir, entry, err);
+}
+
+int resources_add_process(const char *state_dir, const char *what, const struct procid *id,
+			  struct err *err)
+{
+	struct json_object *entry = json_object_new_object();
+
+	if (entry) {
+		json_object_object_add(entry, "kind", json_object_new_string("process"));
+		json_object_object_add(entry, "what", json_object_new_string(what));
+		json_object_object_add(entry, "pid", json_object_new_int(id->pid));
+		json_object_object_add(entry, "start", json_object_new_uint64(id->start_ticks));
+	}
+	return append(state_dir, entry, err);
+}
+
+/* "" when the entry has no such text. */
+static const char *entry_text(struct json_object *entry, const char *key)
+{
+	struct json_object *v = NULL;
+
+	if (!json_object_object_get_ex(entry, key, &v) || !json_object_is_type(v, json_type_string))
+		return "";
+	return json_object_get_string(v);
+}
+
+static bool entry_process(struct json_object *entry, struct procid *out)
+{
+	struct json_object *pid = NULL, *start = NULL;
+
+	if (strcmp(entry_text(entry, "kind"), "process") != 0 ||
+	    !json_object_object_get_ex(entry, "pid", &pid) ||
+	    !json_object_object_get_ex(entry, "start", &start))
+		return false;
+	*out = (struct procid){.pid = json_object_get_int(pid),
+			       .start_ticks = json_object_get_uint64(start)};
+	return out->pid > 1;
+}
+
+int resources_find_process(const char *state_dir, const char *what, struct procid *out)
+{
+	AUTO_JSON struct json_object *doc = load(state_dir);
+	struct json_object *list = entries_of(doc);
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+
+		if (strcmp(entry_text(entry, "what"), what) == 0 && entry_process(entry, out))
+			return 0;
+	}
+	return -ENOENT;
+}
+
+static void kill_processes(struct json_object *list)
+{
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+		struct procid id = {0};
+
+		if (!entry_process(entry, &id))
+			continue;
+		int rc = procid_kill(&id, KILL_TIMEOUT_MS);
+		if (rc)
+			log_error("process %d (%s) does not end: %s", (int)id.pid,
+				  entry_text(entry, "what"), strerror(-rc));
+	}
+}
+
+static void unlink_files(struct json_object *list)
+{
+	for (size_t i = list ? json_object_array_length(list) : 0; i > 0; i--) {
+		struct json_object *entry = json_object_array_get_idx(list, i - 1);
+		const char *path = entry_text(entry, "path");
+
+		if (strcmp(entry_text(entry, "kind"), "file") == 0 && path[0] == '/' &&
+		    unlink(path) && errno != ENOENT)
+			log_error("remove '%s': %s", path, strerror(errno));
+	}
+}
+
+int resources_remove_files(const char *state_dir, struct err *err)
+{
+	AUTO_JSON struct json_object *doc = load(state_dir);
+
+	unlink_files(entries_of(doc));
+	int rc = path_remove_tree(AT_FDCWD, state_dir, err);
+	AUTO_FREE char *parent = strdup(state_dir);
+	char *slash = parent ? strrchr(parent, '/') : NULL;
+
+	if (!slash)
+		return rc;
+	/* The directory of a containerd namespace goes with its last sandbox. */
+	*slash = '\0';
+	slash = strrchr(parent, '/');
+	if (slash && slash[1] == '@' && rmdir(parent) && errno != ENOTEMPTY && errno != ENOENT)
+		log_warn("remove '%s': %s", parent, strerror(errno));
+	return rc;
+}
+
+int resources_replay(const char *state_dir, struct err *err)
+{
+	AUTO_JSON struct json_object *doc = load(state_dir);
+
+	kill_processes(entries_of(doc));
+	return resources_remove_files(state_dir, err);
+}

@@ -1,0 +1,37 @@
+/*
+ * resources.json: what a sandbox holds on the host, in its state directory. An entry is written before the thing is made (a
+ * process: right after, and until then it ends by itself when its maker does), so that `delete` can clean up after a
+ * monitor that was killed at any point. Version 1:
+ *
+ *	{"version": 1, "resources": [{"kind": "file", "path": "/run/..."},
+ *	                             {"kind": "process", "what": "vmm", "pid": 7, "start": 1234}]}
+ *
+ * Mounts are not in it: they live in the monitor's own mount namespace and vanish with it.
+ */
+#ifndef NACRE_RUNTIME_RESOURCES_H
+#define NACRE_RUNTIME_RESOURCES_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "runtime/procid.h"
+
+#define RESOURCES_FILE "resources.json"
+
+/* A file or socket outside of the state directory; `path` is absolute. */
+int resources_add_file(const char *state_dir, const char *path, struct err *err) MUST_CHECK;
+int resources_add_process(const char *state_dir, const char *what, const struct procid *id,
+			  struct err *err) MUST_CHECK;
+
+/* The first process entry called `what`; -ENOENT when there is none. */
+int resources_find_process(const char *state_dir, const char *what, struct procid *out) MUST_CHECK;
+
+/*
+ * Kills the processes (the monitor first, so that nobody adds to the list meanwhile), unlinks the files, removes the state
+ * directory. Idempotent: what is gone already is success. A list that cannot be read still removes the directory.
+ */
+int resources_replay(const char *state_dir, struct err *err) MUST_CHECK;
+
+/* As replay, but for the caller's own end: no process is killed. */
+int resources_remove_files(const char *state_dir, struct err *err) MUST_CHECK;
+
+#endif
