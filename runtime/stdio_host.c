@@ -1,0 +1,123 @@
+/*
+ * Opens host ends. An inherited descriptor shares its flags with whoever else holds it (a shell's terminal, conmon's pipe), so
+ * O_NONBLOCK is not set on it: it is opened anew through /proc, which gives flags of our own.
+ */
+#include "runtime/stdio_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/own.h"
+#include "base/path.h"
+#include "base/str.h"
+
+void stdio_host_close(struct stdio_host *h)
+{
+	own_close(&h->fd);
+	own_close(&h->keep);
+}
+
+/* The path a file:// or fifo:// name holds, without its query. The caller frees. */
+static char *path_of(const char *name)
+{
+	const char *at = strstr(name, "://");
+
+	at = at ? at + 3 : name;
+	return strndup(at, strcspn(at, "?"));
+}
+
+static bool reopenable(int fd, mode_t mode)
+{
+	unsigned int pts = 0;
+
+	if (S_ISFIFO(mode))
+		return true;
+	/* Opening a pty master anew would make another pty. */
+	return S_ISCHR(mode) && ioctl(fd, TIOCGPTN, &pts) < 0;
+}
+
+static int open_inherited(const char *name, bool input, struct stdio_host *out, struct err *err)
+{
+	uint64_t n = 0;
+	struct stat st;
+	char proc[64];
+
+	if (str_to_u64(name + strlen("fd://"), 3, 1 << 20, &n))
+		return err_say(err, EINVAL, "stdio '%s' does not name a descriptor", name);
+	AUTO_FD int fd = (int)n;
+	if (fstat(fd, &st))
+		return err_set(err, errno, "stdio '%s'", name);
+	if (reopenable(fd, st.st_mode)) {
+		(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+		out->fd = open(proc,
+			       (input ? O_RDONLY : O_WRONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (out->fd >= 0)
+			return 0;
+	}
+	/* Regular files never block and sockets are asked not to, call by call. */
+	if (!S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode) && fd_set_nonblock(fd, true))
+		return err_set(err, errno, "stdio '%s'", name);
+	out->fd = TAKE_FD(&fd);
+	return 0;
+}
+
+static int open_log_file(const char *name, struct stdio_host *out, struct err *err)
+{
+	AUTO_FREE char *path = path_of(name);
+	AUTO_FREE char *copy = path ? strdup(path) : NULL;
+
+	if (!copy)
+		return err_set(err, ENOMEM, "stdio '%s'", name);
+	int rc = path_mkdirs(AT_FDCWD, dirname(copy), 0755, err);
+	if (rc)
+		return rc;
+	out->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0600);
+	return out->fd < 0 ? err_set(err, errno, "open '%s'", path) : 0;
+}
+
+static int open_fifo(const char *name, bool input, struct stdio_host *out, struct err *err)
+{
+	AUTO_FREE char *path = path_of(name);
+	struct stdio_host h = STDIO_HOST_INIT;
+	const int flags = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+
+	if (!path)
+		return err_set(err, ENOMEM, "stdio '%s'", name);
+	/* The reading end first: a fifo without a reader cannot be opened for writing without blocking. */
+	int reader = open(path, O_RDONLY | flags);
+	if (reader < 0)
+		return err_set(err, errno, "open '%s'", path);
+	int writer = open(path, O_WRONLY | flags);
+	if (writer < 0) {
+		int code = errno;
+
+		(void)close(reader);
+		return err_set(err, code, "open '%s'", path);
+	}
+	h.fd = input ? reader : writer;
+	h.keep = input ? writer : reader;
+	*out = h;
+	return 0;
+}
+
+int stdio_host_open(const char *name, bool input, struct stdio_host *out, struct err *err)
+{
+	*out = (struct stdio_host)STDIO_HOST_INIT;
+	if (!name || !*name)
+		return 0;
+	if (str_starts(name, "fd://"))
+		return open_inherited(name, input, out, err);
+	if (str_starts(name, "file://") && !input)
+		return open_log_file(name, out, err);
+	if (name[0] == '/' || str_starts(name, "fifo://"))
+		return open_fifo(name, input, out, err);
+	return err_say(err, ENOTSUP, "stdio '%s' is not supported: use a fifo or file://", name);
+}
