@@ -1,0 +1,34 @@
+/*
+ * The root filesystem containerd describes by a list of mounts (Task.Create, field 3): applied in order at the bundle's rootfs,
+ * inside the monitor's mount namespace.
+ */
+#ifndef NACRE_RUNTIME_ROOTFS_MOUNT_H
+#define NACRE_RUNTIME_ROOTFS_MOUNT_H
+
+#include <stddef.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+struct rootfs_mount {
+	const char *type, *source, *target; /* target: below the rootfs, "" for itself */
+	const char *const *options;
+	size_t noptions;
+};
+
+/* Options split into what mount(2) wants. */
+struct mount_words {
+	unsigned long flags;
+	unsigned long propagation; /* MS_PRIVATE ...; 0: none named */
+	char *data;                /* comma-joined rest, "" when none; owned */
+};
+
+int mount_words_parse(const char *const *options, size_t n, struct mount_words *out,
+		      struct err *err) MUST_CHECK;
+
+/* On failure what was mounted is unmounted again. */
+int rootfs_mount_all(const struct rootfs_mount *mounts, size_t n, const char *rootfs,
+		     struct err *err) MUST_CHECK;
+void rootfs_unmount(const char *rootfs, size_t n);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * The directory tree a sandbox's guest sees by virtio-fs, in the monitor's own mount namespace:
+ *
+ *	STATE/shared   a small tmpfs, a shared mount; the monitor makes the skeleton and the binds here
+ *	  ID/rootfs    bind of the container's root filesystem
+ *	  ID/mounts/N  binds of the host files and directories its spec mounts
+ *	STATE/export   the same tree, a read-only slave: what the vmm gets a descriptor of
+ *
+ * Binds made later arrive in the export by propagation and keep their own writability, but the skeleton cannot be changed
+ * from the guest: no name the monitor walks can be turned into a link. All binds are nodev and nosuid on the host's side.
+ */
+#ifndef NACRE_RUNTIME_SHARED_TREE_H
+#define NACRE_RUNTIME_SHARED_TREE_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "config/plan.h"
+
+/*
+ * Gives this process a mount namespace of its own into which the host's mounts still arrive, and out of which nothing goes.
+ * Once, before any other thread exists.
+ */
+int shared_tree_enter_namespace(struct err *err) MUST_CHECK;
+
+/* Makes the tree below the state directory. *export_fd: a descriptor of the export's root, the caller's. */
+int shared_tree_make(const char *state_dir, int *export_fd, struct err *err) MUST_CHECK;
+
+/* Unmounts the tree, so that the state directory can be removed. What is not there is fine. */
+void shared_tree_unmake(const char *state_dir);
+
+/* Binds the container's rootfs and mounts. On failure nothing of the container stays in the tree. */
+int shared_tree_add(const char *state_dir, const struct container_plan *plan,
+		    struct err *err) MUST_CHECK;
+
+/* Unmounts and removes what shared_tree_add made. What is not there is fine. */
+void shared_tree_remove(const char *state_dir, const struct container_plan *plan);
+
+#endif
