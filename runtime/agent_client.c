@@ -1,0 +1,277 @@
+/* Typed calls to the agent: pack, call, decode under a budget, answer. */
+#include "runtime/agent_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "agent-proto/agent.pb-c.h"
+#include "agent-proto/ttrpc.h"
+#include "base/log.h"
+#include "runtime/guest_stream.h"
+#include "runtime/vmm_process.h"
+
+#define AGENT_SERVICE      "nacre.agent.v1.Agent"
+#define AGENT_VERSION      1
+#define AGENT_TIMEOUT_MS   30000
+#define AGENT_ANSWER_BYTES (256u << 10)
+#define RANDOM_SEED_BYTES  64
+
+struct agent_client {
+	struct ttrpc_conn *conn;
+	void (*on_lost)(void *arg, const char *why);
+	void *arg;
+};
+
+/* One call in flight. `read` fills an answer from the payload: 0 or -EPROTO. */
+struct call {
+	agent_fn fn;
+	void *arg;
+	const char *method;
+	int (*read)(struct ProtobufCAllocator *alloc, const uint8_t *payload, size_t len,
+		    struct agent_answer *out);
+};
+
+void agent_client_destroy(struct agent_client *a)
+{
+	if (!a)
+		return;
+	ttrpc_conn_destroy(a->conn);
+	free(a);
+}
+
+static void on_close(void *arg, struct ttrpc_conn *conn, const struct err *why)
+{
+	struct agent_client *a = arg;
+
+	(void)conn;
+	a->on_lost(a->arg, why->code ? why->text : "the agent closed its connection");
+}
+
+int agent_client_create(struct loop *loop, int fd, void (*on_lost)(void *arg, const char *why),
+			void *arg, struct agent_client **out, struct err *err)
+{
+	CLEANUP(own_agent_client_destroy) struct agent_client *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return err_set(err, ENOMEM, "talk to the agent");
+	a->on_lost = on_lost;
+	a->arg = arg;
+	const struct ttrpc_conn_params p = {
+		.loop = loop,
+		.fd = fd,
+		.arg = a,
+		.on_close = on_close,
+	};
+	int rc = ttrpc_conn_create(&p, &a->conn, err);
+	if (rc)
+		return rc;
+	*out = TAKE_PTR(&a);
+	return 0;
+}
+
+static int decode(const struct call *c, const uint8_t *payload, size_t len,
+		  struct agent_answer *out)
+{
+	struct proto_budget *budget = proto_budget_create(AGENT_ANSWER_BYTES);
+
+	if (!budget)
+		return -ENOMEM;
+	int rc = c->read(proto_budget_alloc(budget), payload, len, out);
+
+	proto_budget_destroy(budget);
+	return rc;
+}
+
+static void on_answer(void *arg, const struct err *status, const uint8_t *payload, size_t len)
+{
+	struct call *c = arg;
+	struct agent_answer answer = {0};
+	struct err err = *status;
+
+	if (!err.code && c->read && decode(c, payload, len, &answer))
+		(void)err_say(&err, EPROTO, "the agent's answer to %s cannot be read", c->method);
+	c->fn(c->arg, &err, &answer);
+	free(c);
+}
+
+static void call(struct agent_client *a, const struct call *like, const ProtobufCMessage *msg,
+		 uint32_t timeout_ms)
+{
+	struct err err = ERR_INIT;
+	const struct agent_answer none = {0};
+	size_t len = protobuf_c_message_get_packed_size(msg);
+	AUTO_FREE uint8_t *packed = malloc(len ? len : 1);
+	struct call *c = malloc(sizeof(*c));
+
+	if (!a || !packed || !c) {
+		free(c);
+		(void)err_say(&err, a ? ENOMEM : ENOTCONN, "the agent cannot be asked to %s",
+			      like->method);
+		like->fn(like->arg, &err, &none);
+		return;
+	}
+	*c = *like;
+	(void)protobuf_c_message_pack(msg, packed);
+	ttrpc_call(a->conn, AGENT_SERVICE, c->method, packed, len, timeout_ms, on_answer, c);
+}
+
+static int read_hello(struct ProtobufCAllocator *alloc, const uint8_t *payload, size_t len,
+		      struct agent_answer *out)
+{
+	Nacre__Agent__V1__HelloResponse *m =
+		nacre__agent__v1__hello_response__unpack(alloc, len, payload);
+
+	if (!m)
+		return -EPROTO;
+	int rc = m->protocol_version == AGENT_VERSION ? 0 : -EPROTO;
+
+	(void)snprintf(out->kernel_release, sizeof(out->kernel_release), "%s", m->kernel_release);
+	nacre__agent__v1__hello_response__free_unpacked(m, alloc);
+	return rc;
+}
+
+void agent_hello(struct agent_client *a, const char *hostname, uint32_t timeout_ms, agent_fn fn,
+		 void *arg)
+{
+	Nacre__Agent__V1__HelloRequest m = NACRE__AGENT__V1__HELLO_REQUEST__INIT;
+	uint8_t seed[RANDOM_SEED_BYTES];
+	struct timespec now = {0};
+	char name[65], tag[] = VMM_SHARED_TAG;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	m.protocol_version = AGENT_VERSION;
+	m.realtime_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	ssize_t n = getrandom(seed, sizeof(seed), 0);
+	m.random_seed.data = seed;
+	m.random_seed.len = n > 0 ? (size_t)n : 0;
+	(void)snprintf(name, sizeof(name), "%s", hostname);
+	m.hostname = name;
+	m.shared_tag = tag;
+	call(a, &(struct call){fn, arg, "Hello", read_hello}, &m.base, timeout_ms);
+}
+
+static ProtobufCBinaryData token_of(const struct stdio *io, enum stdio_stream which)
+{
+	const uint8_t *token = stdio_token(io, which);
+
+	/* protobuf-c's messages are not const, but packing only reads. */
+	return (ProtobufCBinaryData){.len = token ? STREAM_TOKEN_BYTES : 0,
+				     .data = (uint8_t *)(uintptr_t)token};
+}
+
+static void fill_stdio(Nacre__Agent__V1__Stdio *m, const struct stdio *io)
+{
+	nacre__agent__v1__stdio__init(m);
+	m->stdin_token = token_of(io, STDIO_IN);
+	m->stdout_token = token_of(io, STDIO_OUT);
+	m->stderr_token = token_of(io, STDIO_ERR);
+}
+
+static char *unconst(const char *s)
+{
+	return (char *)(uintptr_t)s;
+}
+
+void agent_create_container(struct agent_client *a, const char *id, const char *spec_json,
+			    const char *rootfs, const struct stdio *io, agent_fn fn, void *arg)
+{
+	Nacre__Agent__V1__CreateContainerRequest m =
+		NACRE__AGENT__V1__CREATE_CONTAINER_REQUEST__INIT;
+	Nacre__Agent__V1__Stdio streams;
+
+	fill_stdio(&streams, io);
+	m.id = unconst(id);
+	m.spec_json.data = (uint8_t *)unconst(spec_json);
+	m.spec_json.len = strlen(spec_json);
+	m.rootfs = unconst(rootfs);
+	m.stdio = &streams;
+	call(a, &(struct call){fn, arg, "CreateContainer", NULL}, &m.base, AGENT_TIMEOUT_MS);
+}
+
+void agent_exec(struct agent_client *a, const char *id, const char *exec_id,
+		const void *process_json, size_t len, const struct stdio *io, agent_fn fn,
+		void *arg)
+{
+	Nacre__Agent__V1__ExecProcessRequest m = NACRE__AGENT__V1__EXEC_PROCESS_REQUEST__INIT;
+	Nacre__Agent__V1__Stdio streams;
+
+	fill_stdio(&streams, io);
+	m.container_id = unconst(id);
+	m.exec_id = unconst(exec_id);
+	m.process_json.data = (uint8_t *)unconst(process_json);
+	m.process_json.len = len;
+	m.stdio = &streams;
+	call(a, &(struct call){fn, arg, "ExecProcess", NULL}, &m.base, AGENT_TIMEOUT_MS);
+}
+
+void agent_signal(struct agent_client *a, const char *id, const char *exec_id, uint32_t signo,
+		  bool all, agent_fn fn, void *arg)
+{
+	Nacre__Agent__V1__SignalRequest m = NACRE__AGENT__V1__SIGNAL_REQUEST__INIT;
+
+	m.container_id = unconst(id);
+	m.exec_id = unconst(exec_id);
+	m.signal = signo;
+	m.all = all;
+	call(a, &(struct call){fn, arg, "SignalProcess", NULL}, &m.base, AGENT_TIMEOUT_MS);
+}
+
+void agent_resize(struct agent_client *a, const char *id, const char *exec_id, uint32_t width,
+		  uint32_t height, agent_fn fn, void *arg)
+{
+	Nacre__Agent__V1__ResizeRequest m = NACRE__AGENT__V1__RESIZE_REQUEST__INIT;
+
+	m.container_id = unconst(id);
+	m.exec_id = unconst(exec_id);
+	m.width = width;
+	m.height = height;
+	call(a, &(struct call){fn, arg, "ResizePty", NULL}, &m.base, AGENT_TIMEOUT_MS);
+}
+
+static int read_wait(struct ProtobufCAllocator *alloc, const uint8_t *payload, size_t len,
+		     struct agent_answer *out)
+{
+	Nacre__Agent__V1__WaitResponse *m =
+		nacre__agent__v1__wait_response__unpack(alloc, len, payload);
+
+	if (!m)
+		return -EPROTO;
+	out->exit_status = m->exit_status & 0xff;
+	out->oom_killed = m->oom_killed;
+	nacre__agent__v1__wait_response__free_unpacked(m, alloc);
+	return 0;
+}
+
+void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
+		   const char *exec_id, agent_fn fn, void *arg)
+{
+	static const struct {
+		const char *method;
+		uint32_t timeout_ms;
+		int (*read)(struct ProtobufCAllocator *, const uint8_t *, size_t,
+			    struct agent_answer *);
+	} verbs[] = {
+		[AGENT_START] = {"StartProcess", AGENT_TIMEOUT_MS, NULL},
+		[AGENT_WAIT] = {"WaitProcess", 0, read_wait},
+		[AGENT_CLOSE_STDIN] = {"CloseStdin", AGENT_TIMEOUT_MS, NULL},
+		[AGENT_DELETE_PROCESS] = {"DeleteProcess", AGENT_TIMEOUT_MS, NULL},
+		[AGENT_DELETE_CONTAINER] = {"DeleteContainer", AGENT_TIMEOUT_MS, NULL},
+	};
+	Nacre__Agent__V1__ProcessRequest m = NACRE__AGENT__V1__PROCESS_REQUEST__INIT;
+
+	m.container_id = unconst(id);
+	m.exec_id = unconst(exec_id);
+	call(a, &(struct call){fn, arg, verbs[verb].method, verbs[verb].read}, &m.base,
+	     verbs[verb].timeout_ms);
+}
+
+void agent_shutdown(struct agent_client *a, uint32_t timeout_ms, agent_fn fn, void *arg)
+{
+	Nacre__Agent__V1__Empty m = NACRE__AGENT__V1__EMPTY__INIT;
+
+	call(a, &(struct call){fn, arg, "Shutdown", NULL}, &m.base, timeout_ms);
+}

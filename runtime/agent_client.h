@@ -1,0 +1,62 @@
+/*
+ * Calls to the agent (agent-proto/agent.proto) on the sandbox's control connection. The agent's answers are hostile: decoded
+ * under a budget, numbers bounded. Each answer function is called exactly once, possibly before the call returns.
+ */
+#ifndef NACRE_RUNTIME_AGENT_CLIENT_H
+#define NACRE_RUNTIME_AGENT_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "runtime/stdio.h"
+
+struct agent_client;
+
+/* What an answer may hold; zero where the call has no such thing. */
+struct agent_answer {
+	uint32_t exit_status; /* 0..255 */
+	bool oom_killed;
+	char kernel_release[96];
+};
+
+/* status->code 0: done. */
+typedef void (*agent_fn)(void *arg, const struct err *status, const struct agent_answer *answer);
+
+/* Owns fd from success on. on_lost: the connection is gone (pending calls have been answered); destroy it then or later. */
+int agent_client_create(struct loop *loop, int fd, void (*on_lost)(void *arg, const char *why),
+			void *arg, struct agent_client **out, struct err *err) MUST_CHECK;
+void agent_client_destroy(struct agent_client *a);
+DEFINE_OWNER(agent_client_destroy, struct agent_client)
+
+void agent_hello(struct agent_client *a, const char *hostname, uint32_t timeout_ms, agent_fn fn,
+		 void *arg);
+void agent_create_container(struct agent_client *a, const char *id, const char *spec_json,
+			    const char *rootfs, const struct stdio *io, agent_fn fn, void *arg);
+void agent_exec(struct agent_client *a, const char *id, const char *exec_id,
+		const void *process_json, size_t len, const struct stdio *io, agent_fn fn,
+		void *arg);
+void agent_signal(struct agent_client *a, const char *id, const char *exec_id, uint32_t signo,
+		  bool all, agent_fn fn, void *arg);
+void agent_resize(struct agent_client *a, const char *id, const char *exec_id, uint32_t width,
+		  uint32_t height, agent_fn fn, void *arg);
+
+/* Calls that only name a process; exec_id "": the container's init. */
+enum agent_verb {
+	AGENT_START,
+	AGENT_WAIT,
+	AGENT_CLOSE_STDIN,
+	AGENT_DELETE_PROCESS,
+	AGENT_DELETE_CONTAINER,
+};
+void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
+		   const char *exec_id, agent_fn fn, void *arg);
+
+/* The goodbye: the agent answers, then ends the guest. */
+void agent_shutdown(struct agent_client *a, uint32_t timeout_ms, agent_fn fn, void *arg);
+
+#endif

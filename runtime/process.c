@@ -1,0 +1,341 @@
+/*
+ * The life of one process. There is one place where it becomes STOPPED, maybe_finish(), and everything that could be the last
+ * missing piece ends there: the exit, the answer to start, the last byte, the deadline, the last exec.
+ */
+#include "runtime/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "runtime/agent_client.h"
+#include "runtime/container.h"
+#include "runtime/sandbox.h"
+
+#define DRAIN_TIMEOUT_MS 10000 /* as long as a containerd Delete waits for output */
+#define STATUS_LOST      137   /* 128 + SIGKILL */
+
+struct process_waiter {
+	process_exit_fn fn;
+	void *arg;
+	struct process_waiter *next;
+};
+
+/* A call in flight on behalf of a process. */
+struct process_call {
+	struct process *p;
+	process_fn fn;
+	void *arg;
+};
+
+struct process *process_get(struct process *p)
+{
+	p->refs++;
+	return p;
+}
+
+static void tell_waiters(struct process *p)
+{
+	while (p->waiters) {
+		struct process_waiter *w = p->waiters;
+
+		p->waiters = w->next;
+		w->fn(w->arg, p);
+		free(w);
+	}
+}
+
+void process_put(struct process *p)
+{
+	if (!p || --p->refs)
+		return;
+	loop_remove(p->drain_timer);
+	stdio_destroy(p->io);
+	/* Only a process that never came to be still has some. */
+	tell_waiters(p);
+	for (int i = 0; i < STDIO_STREAMS; i++)
+		free(p->stdio_names[i]);
+	free(p->exec_id);
+	container_put(p->container);
+	free(p);
+}
+
+bool process_is_init(const struct process *p)
+{
+	return !*p->exec_id;
+}
+
+pid_t process_host_pid(const struct process *p)
+{
+	return p->host_pid ? p->host_pid : p->container->sandbox->vmm_pid;
+}
+
+static void maybe_finish(struct process *p)
+{
+	if (!p->exit_known || p->starting || p->state == PROCESS_CREATING ||
+	    p->state == PROCESS_STOPPED)
+		return;
+	if (!p->no_drain && !p->drained)
+		return;
+	if (process_is_init(p) && !p->no_drain && container_has_running_exec(p->container))
+		return;
+	struct process *init = process_is_init(p) ? NULL : p->container->init;
+
+	(void)process_get(p);
+	p->state = PROCESS_STOPPED;
+	if (!init)
+		container_end_execs(p->container);
+	loop_remove(p->drain_timer);
+	p->drain_timer = NULL;
+	stdio_destroy(p->io);
+	p->io = NULL;
+	if (!init || p->ever_started)
+		sandbox_tell_exit(p->container->sandbox, p);
+	tell_waiters(p);
+	if (init)
+		maybe_finish(init);
+	process_put(p);
+}
+
+static void on_drained(void *arg)
+{
+	struct process *p = arg;
+
+	p->drained = true;
+	maybe_finish(p);
+}
+
+static void on_drain_deadline(void *arg)
+{
+	struct process *p = arg;
+
+	log_warn("container %s: output of a process that has ended was not read within %d ms",
+		 p->container->id, DRAIN_TIMEOUT_MS);
+	p->no_drain = true;
+	maybe_finish(p);
+}
+
+static void arm_drain_deadline(struct process *p)
+{
+	struct err err = ERR_INIT;
+
+	if (loop_add_timer(p->container->sandbox->loop, on_drain_deadline, p, &p->drain_timer,
+			   &err) ||
+	    loop_arm(p->drain_timer, DRAIN_TIMEOUT_MS)) {
+		log_warn("no drain deadline: %s", err.text);
+		p->no_drain = true;
+	}
+}
+
+void process_exited(struct process *p, uint32_t status)
+{
+	if (p->exit_known)
+		return;
+	p->exit_known = true;
+	p->exit_status = status;
+	(void)clock_gettime(CLOCK_REALTIME, &p->exited_at);
+	arm_drain_deadline(p);
+	(void)process_get(p);
+	if (p->io)
+		stdio_when_drained(p->io, on_drained, p);
+	else
+		p->drained = true;
+	maybe_finish(p);
+	process_put(p);
+}
+
+void process_give_up(struct process *p, uint32_t status)
+{
+	(void)process_get(p);
+	p->no_drain = true;
+	process_exited(p, status);
+	maybe_finish(p);
+	process_put(p);
+}
+
+int process_create(struct container *c, const char *exec_id, const struct process_io *io,
+		   struct process **out, struct err *err)
+{
+	struct process *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return err_set(err, ENOMEM, "make a process");
+	p->refs = 1;
+	p->container = container_get(c);
+	p->terminal = io->terminal;
+	p->exec_id = strdup(exec_id);
+	bool whole = p->exec_id;
+	for (int i = 0; i < STDIO_STREAMS; i++) {
+		p->stdio_names[i] = strdup(io->names[i] ? io->names[i] : "");
+		whole = whole && p->stdio_names[i];
+	}
+	int rc = whole ? stdio_open(c->sandbox->loop, io->names, io->terminal, &p->io, err)
+		       : err_set(err, ENOMEM, "make a process");
+	if (rc) {
+		process_put(p);
+		return rc;
+	}
+	*out = p;
+	return 0;
+}
+
+static struct process_call *call_new(struct process *p, process_fn fn, void *arg)
+{
+	struct process_call *call = malloc(sizeof(*call));
+	struct err err = ERR_INIT;
+
+	if (!call) {
+		(void)err_set(&err, ENOMEM, "ask the agent");
+		fn(arg, &err);
+		return NULL;
+	}
+	*call = (struct process_call){.p = process_get(p), .fn = fn, .arg = arg};
+	return call;
+}
+
+static void call_end(struct process_call *call, const struct err *status)
+{
+	struct process_call c = *call;
+
+	free(call);
+	c.fn(c.arg, status);
+	process_put(c.p);
+}
+
+static void on_wait_answer(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	struct process *p = arg;
+
+	if (status->code)
+		log_warn("container %s: the agent no longer says when '%s' ends: %s",
+			 p->container->id, p->exec_id, status->text);
+	else if (answer->oom_killed)
+		sandbox_tell_oom(p->container->sandbox, p->container);
+	process_exited(p, status->code ? STATUS_LOST : answer->exit_status);
+	process_put(p);
+}
+
+static void on_connected(void *arg, const struct err *why)
+{
+	struct process_call *call = arg;
+	struct process *p = call->p;
+	const struct err fine = ERR_INIT;
+
+	struct err lost = ERR_INIT;
+
+	if (!why && p->exit_known) {
+		(void)err_say(&lost, ECONNRESET, "the microVM ended while the process was created");
+		why = &lost;
+	}
+	if (why) {
+		call_end(call, why);
+		return;
+	}
+	p->state = PROCESS_CREATED;
+	agent_process(p->container->sandbox->agent, AGENT_WAIT, p->container->id, p->exec_id,
+		      on_wait_answer, process_get(p));
+	call_end(call, &fine);
+}
+
+void process_attach(struct process *p, process_fn fn, void *arg)
+{
+	struct process_call *call = call_new(p, fn, arg);
+
+	if (!call)
+		return;
+	p->in_guest = true;
+	stdio_connect(p->io, p->container->sandbox->vsock_path, on_connected, call);
+}
+
+static void on_start_answer(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	struct process_call *call = arg;
+	struct process *p = process_get(call->p);
+
+	(void)answer;
+	if (status->code) {
+		p->starting = false;
+	} else {
+		p->state = PROCESS_RUNNING;
+		p->ever_started = true;
+	}
+	/* The caller tells of the start before anybody tells of the exit. */
+	call_end(call, status);
+	p->starting = false;
+	maybe_finish(p);
+	process_put(p);
+}
+
+void process_start(struct process *p, process_fn fn, void *arg)
+{
+	struct err err = ERR_INIT;
+
+	if (p->exit_known || p->state == PROCESS_STOPPED)
+		(void)err_say(&err, EBUSY, "cannot start a container that has stopped");
+	else if (p->state == PROCESS_CREATING)
+		(void)err_say(&err, EBUSY, "cannot start a container that is still being created");
+	else if (p->state == PROCESS_RUNNING || p->starting)
+		(void)err_say(&err, EBUSY, "cannot start an already running container");
+	if (err.code) {
+		fn(arg, &err);
+		return;
+	}
+	struct process_call *call = call_new(p, fn, arg);
+
+	if (!call)
+		return;
+	p->starting = true;
+	agent_process(p->container->sandbox->agent, AGENT_START, p->container->id, p->exec_id,
+		      on_start_answer, call);
+}
+
+static void on_simple_answer(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	(void)answer;
+	call_end(arg, status);
+}
+
+void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, void *arg)
+{
+	struct err err = ERR_INIT;
+
+	if (p->exit_known || !p->in_guest) {
+		(void)err_say(&err, ESRCH, "process already finished");
+		fn(arg, &err);
+		return;
+	}
+	struct process_call *call = call_new(p, fn, arg);
+
+	if (call)
+		agent_signal(p->container->sandbox->agent, p->container->id, p->exec_id, signo, all,
+			     on_simple_answer, call);
+}
+
+int process_wait(struct process *p, process_exit_fn fn, void *arg, struct err *err)
+{
+	if (p->state == PROCESS_STOPPED) {
+		fn(arg, p);
+		return 0;
+	}
+	struct process_waiter *w = malloc(sizeof(*w));
+
+	if (!w)
+		return err_set(err, ENOMEM, "wait for a process");
+	*w = (struct process_waiter){.fn = fn, .arg = arg, .next = p->waiters};
+	p->waiters = w;
+	return 0;
+}
+
+void process_wait_cancel(struct process *p, const void *arg)
+{
+	for (struct process_waiter **at = &p->waiters; *at; at = &(*at)->next) {
+		struct process_waiter *w = *at;
+
+		if (w->arg == arg) {
+			*at = w->next;
+			free(w);
+			return;
+		}
+	}
+}

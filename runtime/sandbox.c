@@ -1,0 +1,382 @@
+/*
+ * Boot and end of a sandbox's microVM. The agent dials in on a socket pair whose other end the vmm holds, so nothing is
+ * polled: Hello waits in that socket until the guest is up, and its deadline is the boot's. All ways down meet in
+ * on_vmm_end().
+ */
+#include "runtime/sandbox.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "runtime/agent_client.h"
+#include "runtime/container.h"
+#include "runtime/resources.h"
+#include "runtime/shared_tree.h"
+#include "runtime/state_dir.h"
+#include "runtime/unix_socket.h"
+#include "runtime/vmm_process.h"
+
+#define GOODBYE_TIMEOUT_MS 2000
+#define STOP_TIMEOUT_MS    2500
+
+struct sandbox_waiter {
+	process_fn fn;
+	void *arg;
+	struct sandbox_waiter *next;
+};
+
+static void add_waiter(struct sandbox_waiter **list, process_fn fn, void *arg)
+{
+	struct sandbox_waiter *w = malloc(sizeof(*w));
+	struct err err = ERR_INIT;
+
+	if (!w) {
+		(void)err_set(&err, ENOMEM, "wait for the microVM");
+		fn(arg, &err);
+		return;
+	}
+	*w = (struct sandbox_waiter){.fn = fn, .arg = arg, .next = *list};
+	*list = w;
+}
+
+static void tell_all(struct sandbox_waiter **list, const struct err *status)
+{
+	struct sandbox_waiter *w = *list;
+
+	*list = NULL;
+	while (w) {
+		struct sandbox_waiter *next = w->next;
+
+		w->fn(w->arg, status);
+		free(w);
+		w = next;
+	}
+}
+
+struct container *sandbox_container(struct sandbox *s, const char *id)
+{
+	for (struct container *c = s->containers; c; c = c->next)
+		if (strcmp(c->id, id) == 0)
+			return c;
+	return NULL;
+}
+
+void sandbox_link(struct sandbox *s, struct container *c)
+{
+	c->next = s->containers;
+	s->containers = c;
+}
+
+void sandbox_unlink(struct sandbox *s, struct container *c)
+{
+	for (struct container **at = &s->containers; *at; at = &(*at)->next) {
+		if (*at == c) {
+			*at = c->next;
+			return;
+		}
+	}
+}
+
+void sandbox_tell_exit(struct sandbox *s, const struct process *p)
+{
+	if (s->hooks.on_exit)
+		s->hooks.on_exit(s->hooks.arg, p);
+}
+
+void sandbox_tell_oom(struct sandbox *s, const struct container *c)
+{
+	if (s->hooks.on_oom)
+		s->hooks.on_oom(s->hooks.arg, c);
+}
+
+int sandbox_create(struct loop *loop, const char *id, const char *state_dir,
+		   const struct sandbox_hooks *hooks, struct sandbox **out, struct err *err)
+{
+	CLEANUP(own_sandbox_destroy) struct sandbox *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_set(err, ENOMEM, "make a sandbox");
+	s->loop = loop;
+	s->hooks = *hooks;
+	s->export_fd = -1;
+	s->id = strdup(id);
+	s->state_dir = strdup(state_dir);
+	s->vsock_path = str_printf("%s/%s", state_dir, STATE_VSOCK_SOCK);
+	if (!s->id || !s->state_dir || !s->vsock_path)
+		return err_set(err, ENOMEM, "make a sandbox");
+	*out = TAKE_PTR(&s);
+	return 0;
+}
+
+void sandbox_destroy(struct sandbox *s)
+{
+	if (!s)
+		return;
+	struct err gone = ERR_INIT;
+	struct agent_client *agent = TAKE_PTR(&s->agent);
+
+	(void)err_say(&gone, ECANCELED, "the sandbox is being removed");
+	s->state = SANDBOX_ENDED;
+	loop_remove(s->stop_timer);
+	vmm_destroy(s->vmm);
+	s->vmm = NULL;
+	agent_client_destroy(agent);
+	tell_all(&s->boot_waiters, &gone);
+	tell_all(&s->stop_waiters, &gone);
+	while (s->containers)
+		container_remove(s->containers);
+	if (s->prepared)
+		shared_tree_unmake(s->state_dir);
+	own_close(&s->export_fd);
+	nacre_config_destroy(s->config);
+	free(s->vsock_path);
+	free(s->state_dir);
+	free(s->id);
+	free(s);
+}
+
+int sandbox_prepare(struct sandbox *s, struct err *err)
+{
+	const char *config_dir = getenv("NACRE_CONFIG_DIR");
+
+	if (s->state == SANDBOX_STOPPING || s->state == SANDBOX_ENDED)
+		return err_say(err, EBUSY, "the microVM of this sandbox has ended: %s", s->why);
+	if (s->prepared)
+		return 0;
+	int rc = nacre_config_load(config_dir ? config_dir : "/etc/nacre", &s->config, err);
+	if (!rc)
+		rc = vmm_check_files(s->config->vmm_path, s->config->kernel_path,
+				     s->config->initramfs_path, err);
+	if (!rc)
+		rc = shared_tree_enter_namespace(err);
+	if (!rc)
+		rc = shared_tree_make(s->state_dir, &s->export_fd, err);
+	s->prepared = !rc;
+	return rc;
+}
+
+static void on_vmm_end(void *arg, const char *why)
+{
+	struct sandbox *s = arg;
+	const bool booting = s->state == SANDBOX_BOOTING;
+	const bool stopping = s->state == SANDBOX_STOPPING;
+	struct err err = ERR_INIT;
+	char quote[640] = "";
+
+	s->state = SANDBOX_ENDED;
+	if (!s->why[0])
+		(void)snprintf(s->why, sizeof(s->why), "%s", why);
+	if (booting) {
+		vmm_quote_console(s->vmm, quote, sizeof(quote));
+		(void)err_say(&err, EIO, "the microVM did not start: %.300s%s%s", s->why,
+			      *quote ? "; its console ended with: " : "", quote);
+	} else if (!stopping) {
+		vmm_quote_console(s->vmm, quote, sizeof(quote));
+		log_error("sandbox %s: the microVM crashed: %s", s->id, s->why);
+		(void)err_say(&err, EIO, "the microVM crashed: %s", s->why);
+	}
+	vmm_destroy(s->vmm);
+	s->vmm = NULL;
+	struct agent_client *agent = TAKE_PTR(&s->agent);
+
+	/* Whoever waits for the agent is answered by this. */
+	agent_client_destroy(agent);
+	for (struct container *c = s->containers; c; c = c->next)
+		container_lost(c);
+	loop_remove(s->stop_timer);
+	s->stop_timer = NULL;
+	tell_all(&s->boot_waiters, &err);
+	tell_all(&s->stop_waiters, &(const struct err)ERR_INIT);
+}
+
+static void on_agent_lost(void *arg, const char *why)
+{
+	struct sandbox *s = arg;
+
+	if (s->state != SANDBOX_READY || !s->vmm)
+		return;
+	/* A guest without its agent cannot be told anything any more. */
+	(void)snprintf(s->why, sizeof(s->why), "the guest's agent is gone (%s)", why);
+	vmm_kill(s->vmm);
+}
+
+static void on_hello(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	struct sandbox *s = arg;
+	const struct err fine = ERR_INIT;
+
+	if (s->state != SANDBOX_BOOTING)
+		return;
+	if (status->code == 0) {
+		s->state = SANDBOX_READY;
+		log_info("sandbox %s: guest is up, Linux %s", s->id, answer->kernel_release);
+		tell_all(&s->boot_waiters, &fine);
+		return;
+	}
+	/* When the vmm has ended its own words are better: they come with its end, which is on its way. */
+	if (status->code == ETIMEDOUT)
+		(void)snprintf(s->why, sizeof(s->why), "no word from the guest within %llu ms",
+			       (unsigned long long)s->config->boot_timeout_ms);
+	else if (status->code != ENOTCONN && status->code != ECONNRESET)
+		(void)snprintf(s->why, sizeof(s->why), "%s", status->text);
+	if (s->vmm)
+		vmm_kill(s->vmm);
+}
+
+static int start_vmm(struct sandbox *s, const struct vm_config *vm, struct err *err)
+{
+	AUTO_FD int listener = -1;
+	AUTO_FD int agent_ours = -1;
+	AUTO_FD int agent_theirs = -1;
+	struct procid id = {0};
+	int pair[2];
+
+	int rc = unix_listen(s->vsock_path, &listener, err);
+	if (rc)
+		return rc;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return err_set(err, errno, "make the agent's socket");
+	agent_ours = pair[0];
+	agent_theirs = pair[1];
+	rc = agent_client_create(s->loop, agent_ours, on_agent_lost, s, &s->agent, err);
+	if (rc)
+		return rc;
+	(void)TAKE_FD(&agent_ours);
+	const struct vmm_params p = {
+		.loop = s->loop,
+		.vmm_path = s->config->vmm_path,
+		.vm = vm,
+		.shared_fd = s->export_fd,
+		.vsock_listen_fd = listener,
+		.agent_fd = agent_theirs,
+		.on_end = on_vmm_end,
+		.arg = s,
+	};
+	rc = vmm_start(&p, &s->vmm, err);
+	if (rc)
+		return rc;
+	s->vmm_pid = vmm_pid(s->vmm);
+	rc = procid_of(s->vmm_pid, &id, err);
+	return rc ? rc : resources_add_process(s->state_dir, "vmm", &id, err);
+}
+
+static int boot(struct sandbox *s, const struct oci_spec *spec, struct err *err)
+{
+	CLEANUP(own_vm_config_destroy) struct vm_config *vm = NULL;
+	int rc = vm_plan(s->config, spec, &vm, err);
+
+	if (!rc)
+		rc = start_vmm(s, vm, err);
+	own_close(&s->export_fd);
+	if (rc) {
+		vmm_destroy(s->vmm);
+		s->vmm = NULL;
+		struct agent_client *agent = TAKE_PTR(&s->agent);
+
+		agent_client_destroy(agent);
+		s->state = SANDBOX_ENDED;
+		(void)snprintf(s->why, sizeof(s->why), "%s", err ? err->text : "it never started");
+		return rc;
+	}
+	s->state = SANDBOX_BOOTING;
+	return 0;
+}
+
+void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, process_fn fn, void *arg)
+{
+	struct err err = ERR_INIT;
+
+	switch (s->state) {
+	case SANDBOX_NEW:
+		if (boot(s, spec, &err))
+			break;
+		add_waiter(&s->boot_waiters, fn, arg);
+		agent_hello(s->agent, s->id, (uint32_t)s->config->boot_timeout_ms, on_hello, s);
+		return;
+	case SANDBOX_BOOTING:
+		add_waiter(&s->boot_waiters, fn, arg);
+		return;
+	case SANDBOX_READY:
+		break;
+	case SANDBOX_STOPPING:
+	case SANDBOX_ENDED:
+		(void)err_say(&err, EBUSY, "the microVM of this sandbox has ended: %s", s->why);
+		break;
+	}
+	fn(arg, &err);
+}
+
+static void on_goodbye(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	struct sandbox *s = arg;
+
+	(void)answer;
+	if (!status->code || !s->vmm)
+		return;
+	log_info("sandbox %s: the agent did not say goodbye: %s", s->id, status->text);
+	vmm_kill(s->vmm);
+}
+
+static void on_stop_deadline(void *arg)
+{
+	struct sandbox *s = arg;
+
+	log_warn("sandbox %s: the guest did not end in time", s->id);
+	if (s->vmm)
+		vmm_kill(s->vmm);
+}
+
+static void say_goodbye(struct sandbox *s)
+{
+	struct err err = ERR_INIT;
+
+	s->state = SANDBOX_STOPPING;
+	if (loop_add_timer(s->loop, on_stop_deadline, s, &s->stop_timer, &err) ||
+	    loop_arm(s->stop_timer, STOP_TIMEOUT_MS)) {
+		log_warn("no deadline for the guest's end: %s", err.text);
+		vmm_kill(s->vmm);
+		return;
+	}
+	agent_shutdown(s->agent, GOODBYE_TIMEOUT_MS, on_goodbye, s);
+}
+
+void sandbox_stop(struct sandbox *s, process_fn fn, void *arg)
+{
+	const struct err fine = ERR_INIT;
+
+	switch (s->state) {
+	case SANDBOX_NEW:
+	case SANDBOX_ENDED:
+		fn(arg, &fine);
+		return;
+	case SANDBOX_BOOTING:
+		add_waiter(&s->stop_waiters, fn, arg);
+		(void)snprintf(s->why, sizeof(s->why), "it was stopped while it booted");
+		vmm_kill(s->vmm);
+		return;
+	case SANDBOX_READY:
+		add_waiter(&s->stop_waiters, fn, arg);
+		say_goodbye(s);
+		return;
+	case SANDBOX_STOPPING:
+		add_waiter(&s->stop_waiters, fn, arg);
+		return;
+	}
+}
+
+static void ignore_stop(void *arg, const struct err *status)
+{
+	(void)arg;
+	(void)status;
+}
+
+void sandbox_abandon_if_empty(struct sandbox *s)
+{
+	if (!s->containers && s->state != SANDBOX_NEW)
+		sandbox_stop(s, ignore_stop, NULL);
+}

@@ -1,0 +1,88 @@
+/*
+ * A sandbox: one microVM and the containers in it. Owned by one monitor, which serves it to either face. States:
+ *
+ *	NEW -> BOOTING -> READY -> STOPPING -> ENDED
+ *
+ * BOOTING begins with the vmm's start and ends with the agent's hello or the boot deadline. From every state a vmm that ends
+ * leads to ENDED, where every process has exited; ENDED is final.
+ */
+#ifndef NACRE_RUNTIME_SANDBOX_H
+#define NACRE_RUNTIME_SANDBOX_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "config/plan.h"
+#include "runtime/process.h"
+
+struct agent_client;
+struct container;
+struct sandbox_waiter;
+struct vmm_process;
+
+enum sandbox_state {
+	SANDBOX_NEW,
+	SANDBOX_BOOTING,
+	SANDBOX_READY,
+	SANDBOX_STOPPING,
+	SANDBOX_ENDED,
+};
+
+/* What the owner hears of; both are called before anybody who waits is answered. */
+struct sandbox_hooks {
+	void (*on_exit)(void *arg, const struct process *p);
+	void (*on_oom)(void *arg, const struct container *c);
+	void *arg;
+};
+
+struct sandbox {
+	struct loop *loop;
+	char *id;
+	char *state_dir;
+	char *vsock_path;
+	struct nacre_config *config;
+	struct sandbox_hooks hooks;
+	enum sandbox_state state;
+	bool prepared;
+	int export_fd; /* root of the shared tree as the vmm sees it; -1 before prepare and after the boot */
+	struct vmm_process *vmm;
+	pid_t vmm_pid; /* kept after its end: it stood for the processes */
+	struct agent_client *agent;
+	struct container *containers;
+	struct sandbox_waiter *boot_waiters, *stop_waiters;
+	struct loop_source *stop_timer;
+	char why[ERR_TEXT_BYTES]; /* the microVM ended, "" before */
+};
+
+/* `config_dir` is normally /etc/nacre. It is read at the first prepare. */
+int sandbox_create(struct loop *loop, const char *id, const char *state_dir,
+		   const struct sandbox_hooks *hooks, struct sandbox **out,
+		   struct err *err) MUST_CHECK;
+/* Kills the vmm if it lives. */
+void sandbox_destroy(struct sandbox *s);
+DEFINE_OWNER(sandbox_destroy, struct sandbox)
+
+/* What the host must have before a container: configuration, mount namespace, shared tree. Once; cheap afterwards. */
+int sandbox_prepare(struct sandbox *s, struct err *err) MUST_CHECK;
+
+/* fn when the guest's agent has said hello; boots the microVM, sized by `spec`, when nobody has. */
+void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, process_fn fn, void *arg);
+
+/* Ends the microVM: goodbye, deadline, SIGKILL. fn when it is gone; at once when there is none. */
+void sandbox_stop(struct sandbox *s, process_fn fn, void *arg);
+
+/* Containers by id; link takes a reference over, unlink leaves it to the caller. */
+struct container *sandbox_container(struct sandbox *s, const char *id);
+void sandbox_link(struct sandbox *s, struct container *c);
+void sandbox_unlink(struct sandbox *s, struct container *c);
+
+/* A microVM whose only container could not be created is of no use. */
+void sandbox_abandon_if_empty(struct sandbox *s);
+
+void sandbox_tell_exit(struct sandbox *s, const struct process *p);
+void sandbox_tell_oom(struct sandbox *s, const struct container *c);
+
+#endif

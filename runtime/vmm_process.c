@@ -1,0 +1,322 @@
+/*
+ * Starts a vmm and follows it. Three streams come back: the guest's console and the vmm's own messages into rings of their last
+ * lines, and its monitor socket with one JSON object a line. None of it is trusted: all bounded, none acted on beyond the
+ * log and the words of an error.
+ */
+#include "runtime/vmm_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "base/spawn.h"
+#include "base/str.h"
+#include "runtime/console_ring.h"
+#include "runtime/json_own.h"
+
+/* Numbers of the descriptors there. */
+enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_SHARED, VMM_FD_VSOCK, VMM_FD_AGENT };
+
+#define GUEST_CID          3 /* each vmm has a vsock of its own: the number need not differ */
+#define EVENT_LINE_BYTES   4096
+#define READ_OUT_MAX_READS 64
+
+struct feed {
+	int fd;
+	struct loop_source *src;
+	struct console_ring ring;
+};
+
+struct vmm_process {
+	pid_t pid; /* 0 once reaped */
+	struct loop_source *child;
+	struct feed console, messages;
+	int monitor_fd;
+	struct loop_source *monitor_src;
+	char event[EVENT_LINE_BYTES];
+	size_t event_len;
+	char reason[160]; /* the vmm's words for the guest's end */
+	void (*on_end)(void *arg, const char *why);
+	void *arg;
+};
+
+static void feed_close(struct feed *f)
+{
+	loop_remove(f->src);
+	f->src = NULL;
+	own_close(&f->fd);
+}
+
+void vmm_destroy(struct vmm_process *v)
+{
+	if (!v)
+		return;
+	loop_remove(v->child);
+	if (v->pid > 0) {
+		(void)kill(v->pid, SIGKILL);
+		while (waitpid(v->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	feed_close(&v->console);
+	feed_close(&v->messages);
+	loop_remove(v->monitor_src);
+	own_close(&v->monitor_fd);
+	free(v);
+}
+
+pid_t vmm_pid(const struct vmm_process *v)
+{
+	return v->pid;
+}
+
+void vmm_kill(struct vmm_process *v)
+{
+	if (v->pid > 0)
+		(void)kill(v->pid, SIGKILL);
+}
+
+void vmm_quote_console(const struct vmm_process *v, char *out, size_t size)
+{
+	const char *line = NULL;
+
+	for (unsigned int n = 0; (line = console_ring_line(&v->console.ring, n)) != NULL; n++)
+		log_error("guest console: %s", line);
+	console_ring_quote(&v->console.ring, out, size);
+}
+
+static void on_feed(void *arg, int fd, uint32_t events)
+{
+	struct feed *f = arg;
+	char buf[4096];
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	(void)events;
+	if (n > 0)
+		console_ring_feed(&f->ring, buf, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		feed_close(f);
+}
+
+static void take_event(struct vmm_process *v, const char *line)
+{
+	AUTO_JSON struct json_object *o = json_tokener_parse(line);
+	struct json_object *name = NULL, *reason = NULL;
+
+	log_info("vmm: %s", line);
+	if (!json_object_is_type(o, json_type_object) ||
+	    !json_object_object_get_ex(o, "event", &name) ||
+	    strcmp(json_object_get_string(name), "guest-ended") != 0)
+		return;
+	if (json_object_object_get_ex(o, "reason", &reason) && reason)
+		(void)snprintf(v->reason, sizeof(v->reason), "%s", json_object_get_string(reason));
+}
+
+static void split_events(struct vmm_process *v)
+{
+	char *end = NULL;
+
+	while ((end = memchr(v->event, '\n', v->event_len)) != NULL) {
+		size_t len = (size_t)(end - v->event);
+
+		*end = '\0';
+		take_event(v, v->event);
+		v->event_len -= len + 1;
+		memmove(v->event, end + 1, v->event_len);
+	}
+	/* A line that does not end in a whole buffer is none of ours. */
+	if (v->event_len == sizeof(v->event))
+		v->event_len = 0;
+}
+
+static void on_monitor(void *arg, int fd, uint32_t events)
+{
+	struct vmm_process *v = arg;
+	ssize_t n =
+		recv(fd, v->event + v->event_len, sizeof(v->event) - v->event_len, MSG_DONTWAIT);
+
+	(void)events;
+	if (n > 0) {
+		v->event_len += (size_t)n;
+		split_events(v);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		loop_remove(v->monitor_src);
+		v->monitor_src = NULL;
+	}
+}
+
+/* What is still in the pipes of a process that has ended. */
+static void read_out(struct vmm_process *v)
+{
+	for (int i = 0; i < READ_OUT_MAX_READS && v->console.src; i++)
+		on_feed(&v->console, v->console.fd, 0);
+	for (int i = 0; i < READ_OUT_MAX_READS && v->messages.src; i++)
+		on_feed(&v->messages, v->messages.fd, 0);
+	for (int i = 0; i < READ_OUT_MAX_READS && v->monitor_src; i++)
+		on_monitor(v, v->monitor_fd, 0);
+}
+
+static const char *last_message(const struct vmm_process *v)
+{
+	const char *last = "", *line = NULL;
+
+	for (unsigned int n = 0; (line = console_ring_line(&v->messages.ring, n)) != NULL; n++)
+		last = line;
+	return last;
+}
+
+static void on_child(void *arg, pid_t pid, int status)
+{
+	struct vmm_process *v = arg;
+	char why[512];
+
+	(void)pid;
+	v->child = NULL;
+	v->pid = 0;
+	read_out(v);
+	const char *message = last_message(v);
+
+	if (v->reason[0])
+		(void)snprintf(why, sizeof(why), "the guest ended (%s)", v->reason);
+	else if (*message)
+		(void)snprintf(why, sizeof(why), "the vmm ended with status %d: %s", status,
+			       message);
+	else if (status > 128)
+		(void)snprintf(why, sizeof(why), "the vmm crashed (signal %d)", status - 128);
+	else
+		(void)snprintf(why, sizeof(why), "the vmm ended with status %d", status);
+	v->on_end(v->arg, why);
+}
+
+int vmm_check_files(const char *vmm_path, const char *kernel_path, const char *initramfs_path,
+		    struct err *err)
+{
+	if (access(kernel_path, R_OK))
+		return err_say(err, errno,
+			       "the guest kernel '%s' is missing: install Nacre's guest assets, or "
+			       "name another by \"kernel\" in config.json",
+			       kernel_path);
+	if (access(initramfs_path, R_OK))
+		return err_say(err, errno,
+			       "the guest initramfs '%s' is missing: install Nacre's guest assets, "
+			       "or name another by \"initramfs\" in config.json",
+			       initramfs_path);
+	if (access(vmm_path, X_OK))
+		return err_set(err, errno, "the vmm '%s' cannot be run: reinstall Nacre", vmm_path);
+	if (access("/dev/kvm", R_OK | W_OK))
+		return err_say(err, errno,
+			       "/dev/kvm cannot be used (%s): load kvm-intel or kvm-amd, enable "
+			       "virtualisation in the firmware, or give this user access",
+			       strerror(errno));
+	return 0;
+}
+
+/* Makes a pipe whose reading end feeds `f`; the writing end is the caller's. */
+static int feed_open(struct loop *loop, struct feed *f, int *writer, struct err *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		return err_set(err, errno, "make a pipe for the vmm");
+	f->fd = fds[0];
+	*writer = fds[1];
+	/* Only our end: the vmm's serial must not lose bytes by it. */
+	if (fcntl(f->fd, F_SETFL, O_NONBLOCK))
+		return err_set(err, errno, "make a pipe for the vmm");
+	return loop_add_fd(loop, f->fd, EPOLLIN, on_feed, f, &f->src, err);
+}
+
+static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int monitor, int serial,
+		     int messages, struct err *err)
+{
+	AUTO_FREE char *memory = str_printf("%llu", (unsigned long long)p->vm->memory_mib);
+	AUTO_FREE char *vcpus = str_printf("%u", p->vm->vcpus);
+	AUTO_FREE char *serial_arg = str_printf("fd:%d", VMM_FD_SERIAL);
+	AUTO_FREE char *monitor_arg = str_printf("%d", VMM_FD_MONITOR);
+	AUTO_FREE char *fs =
+		str_printf("virtio-fs-device,tag=%s,fd=%d", VMM_SHARED_TAG, VMM_FD_SHARED);
+	AUTO_FREE char *vsock =
+		str_printf("virtio-vsock-device,guest-cid=%d,listen-fd=%d,agent-fd=%d", GUEST_CID,
+			   VMM_FD_VSOCK, VMM_FD_AGENT);
+
+	if (!memory || !vcpus || !serial_arg || !monitor_arg || !fs || !vsock)
+		return err_set(err, ENOMEM, "start the vmm");
+	const char *argv[] = {"nacre-vmm",
+			      "-kernel",
+			      p->vm->kernel_path,
+			      "-initrd",
+			      p->vm->initramfs_path,
+			      "-append",
+			      p->vm->cmdline,
+			      "-m",
+			      memory,
+			      "-smp",
+			      vcpus,
+			      "-serial",
+			      serial_arg,
+			      "-device",
+			      "virtio-rng-device",
+			      "-device",
+			      fs,
+			      "-device",
+			      vsock,
+			      "-monitor-fd",
+			      monitor_arg,
+			      NULL};
+	const struct spawn_fd fds[] = {
+		{messages, STDERR_FILENO},
+		{monitor, VMM_FD_MONITOR},
+		{serial, VMM_FD_SERIAL},
+		{p->shared_fd, VMM_FD_SHARED},
+		{p->vsock_listen_fd, VMM_FD_VSOCK},
+		{p->agent_fd, VMM_FD_AGENT},
+	};
+	const struct spawn s = {
+		.path = p->vmm_path,
+		.argv = (char *const *)(uintptr_t)argv,
+		.fds = fds,
+		.nfds = ARRAY_SIZE(fds),
+		.kill_on_parent_death = SIGKILL,
+		.cwd = "/",
+	};
+	return spawn_start(&s, &v->pid, NULL, err);
+}
+
+int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *err)
+{
+	CLEANUP(own_vmm_destroy) struct vmm_process *v = calloc(1, sizeof(*v));
+	AUTO_FD int serial = -1;
+	AUTO_FD int messages = -1;
+	AUTO_FD int monitor_theirs = -1;
+	int pair[2];
+
+	if (!v)
+		return err_set(err, ENOMEM, "start the vmm");
+	v->console.fd = v->messages.fd = v->monitor_fd = -1;
+	v->on_end = p->on_end;
+	v->arg = p->arg;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return err_set(err, errno, "make the vmm's monitor socket");
+	v->monitor_fd = pair[0];
+	monitor_theirs = pair[1];
+	int rc = feed_open(p->loop, &v->console, &serial, err);
+	if (!rc)
+		rc = feed_open(p->loop, &v->messages, &messages, err);
+	if (!rc)
+		rc = loop_add_fd(p->loop, v->monitor_fd, EPOLLIN, on_monitor, v, &v->monitor_src,
+				 err);
+	if (!rc)
+		rc = spawn_vmm(p, v, monitor_theirs, serial, messages, err);
+	if (!rc)
+		rc = loop_add_child(p->loop, v->pid, on_child, v, &v->child, err);
+	if (rc)
+		return rc;
+	*out = TAKE_PTR(&v);
+	return 0;
+}

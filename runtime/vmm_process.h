@@ -1,0 +1,48 @@
+/*
+ * The vmm of a sandbox as its monitor sees it: one child process that is given every file it needs as a descriptor, whose
+ * console, messages and events are read here, and which ends at end of file on its monitor socket, whatever happens to us.
+ */
+#ifndef NACRE_RUNTIME_VMM_PROCESS_H
+#define NACRE_RUNTIME_VMM_PROCESS_H
+
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "config/plan.h"
+
+struct vmm_process;
+
+struct vmm_params {
+	struct loop *loop;
+	const char *vmm_path;
+	const struct vm_config *vm;
+	int shared_fd;       /* root of the tree virtio-fs serves; this and the next two are lent */
+	int vsock_listen_fd; /* the host connects to guest ports here */
+	int agent_fd;        /* the guest's agent dials this socket */
+	/* The process has ended and all its output is read. `why` is one clause, lent for the call. */
+	void (*on_end)(void *arg, const char *why);
+	void *arg;
+};
+
+/* Tag under which the guest finds the shared tree. */
+#define VMM_SHARED_TAG "nacre"
+
+/* What vmm_start will need: -ENOENT with what to do when the kernel, the initramfs or the vmm is missing. */
+int vmm_check_files(const char *vmm_path, const char *kernel_path, const char *initramfs_path,
+		    struct err *err) MUST_CHECK;
+
+int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *err) MUST_CHECK;
+
+/* Kills what still runs and reaps it; on_end is not called. NULL is fine. */
+void vmm_destroy(struct vmm_process *v);
+DEFINE_OWNER(vmm_destroy, struct vmm_process)
+
+pid_t vmm_pid(const struct vmm_process *v);
+void vmm_kill(struct vmm_process *v);
+
+/* Writes the kept console lines to the log, and as many of the newest as fit into `out`, "" when there are none. */
+void vmm_quote_console(const struct vmm_process *v, char *out, size_t size);
+
+#endif
