@@ -1,0 +1,60 @@
+/* Starting a monitor: its arguments as a command line, its descriptors by number. */
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/spawn.h"
+#include "runtime/monitor_args.h"
+#include "runtime/procid.h"
+#include "runtime/resources.h"
+
+#define MONITOR_MAX_STDIO 3
+
+int monitor_spawn(const struct monitor_args *args, int listen_fd, int log_fd, const int *stdio,
+		  size_t nstdio, pid_t *pid, struct err *err)
+{
+	struct spawn_fd fds[2 + MONITOR_MAX_STDIO] = {{listen_fd, MONITOR_FD_LISTEN},
+						      {log_fd, MONITOR_FD_LOG}};
+	size_t nfds = 2;
+	struct procid id = {0};
+
+	BUG_ON(nstdio > MONITOR_MAX_STDIO);
+	for (size_t i = 0; i < nstdio; i++)
+		fds[nfds++] = (struct spawn_fd){stdio[i], MONITOR_FD_STDIO + (int)i};
+	const char *argv[] = {"nacre",
+			      "." MONITOR_VERB,
+			      "--id",
+			      args->id,
+			      "--state",
+			      args->state_dir,
+			      "--namespace",
+			      args->namespace_,
+			      "--events",
+			      args->events,
+			      args->debug ? "--debug=true" : "--debug=false",
+			      args->single ? "--single=true" : "--single=false",
+			      NULL};
+	const struct spawn s = {
+		.path = "/proc/self/exe",
+		.argv = (char *const *)(uintptr_t)argv,
+		.envp = environ,
+		.fds = fds,
+		.nfds = nfds,
+		.new_session = true,
+		.cwd = "/",
+	};
+	int rc = spawn_start(&s, pid, NULL, err);
+	if (rc)
+		return rc;
+	rc = procid_of(*pid, &id, err);
+	if (!rc)
+		rc = resources_add_process(args->state_dir, "monitor", &id, err);
+	if (rc) {
+		(void)kill(*pid, SIGKILL);
+		(void)waitpid(*pid, NULL, 0);
+	}
+	return rc;
+}

@@ -1,0 +1,36 @@
+/*
+ * Command-line options by table. Both habits in use are read: getopt's (-b DIR, --bundle DIR, --bundle=DIR) and Go's flag
+ * package (-namespace NS). Options end at the first word that is none, or at "--". Help text comes from the same table.
+ */
+#ifndef NACRE_RUNTIME_OPTIONS_H
+#define NACRE_RUNTIME_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+enum option_kind {
+	OPTION_FLAG,   /* `to` is a bool */
+	OPTION_STRING, /* `to` is a const char *, which will point into argv */
+	OPTION_IGNORED_FLAG,
+	OPTION_IGNORED_STRING,
+};
+
+struct option_def {
+	const char *name; /* NULL ends the table */
+	char letter;      /* 0: none */
+	enum option_kind kind;
+	void *to;
+	const char *value_name; /* for the help */
+	const char *help;
+};
+
+/* *next: the index in argv of the first word that is no option. argv[0] is skipped. */
+int options_parse(int argc, char *const argv[], const struct option_def *defs, int *next,
+		  struct err *err) MUST_CHECK;
+
+void options_help(FILE *out, const struct option_def *defs);
+
+#endif
