@@ -1,0 +1,62 @@
+/* `nacre start`, `kill` and `delete`. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "runtime/cli.h"
+#include "runtime/cli_args.h"
+#include "runtime/lifecycle.h"
+#include "runtime/monitor_client.h"
+#include "runtime/signal_names.h"
+
+static const struct option_def no_options[] = {{NULL, 0, OPTION_FLAG, NULL, NULL, NULL}};
+
+int cli_start(struct cli *cli, int argc, char *const argv[], struct err *err)
+{
+	AUTO_MONITOR_CLIENT struct monitor_client c = MONITOR_CLIENT_INIT;
+	char *const *words = NULL;
+	int nwords = 0;
+	int rc = cli_args(argc, argv, no_options, 1, 1, &words, &nwords, err);
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	rc = lifecycle_connect(cli->root, words[0], &c, err);
+	if (rc == -ECONNREFUSED)
+		return err_say(err, EBUSY, "cannot start a container that has stopped");
+	return rc ? rc : monitor_start(&c, words[0], err);
+}
+
+int cli_kill(struct cli *cli, int argc, char *const argv[], struct err *err)
+{
+	bool all = false;
+	uint32_t signo = SIGTERM;
+	char *const *words = NULL;
+	int nwords = 0;
+	const struct option_def defs[] = {
+		{"all", 'a', OPTION_FLAG, &all, NULL, "to every process of the container"},
+		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	};
+	int rc = cli_args(argc, argv, defs, 1, 2, &words, &nwords, err);
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	if (nwords == 2)
+		rc = signal_by_name(words[1], &signo, err);
+	return rc ? rc : lifecycle_kill(cli->root, words[0], signo, all, err);
+}
+
+int cli_delete(struct cli *cli, int argc, char *const argv[], struct err *err)
+{
+	bool force = false;
+	char *const *words = NULL;
+	int nwords = 0;
+	const struct option_def defs[] = {
+		{"force", 'f', OPTION_FLAG, &force, NULL, "kill it first; absent is fine"},
+		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	};
+	int rc = cli_args(argc, argv, defs, 1, 1, &words, &nwords, err);
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	return lifecycle_delete(cli->root, words[0], force, err);
+}

@@ -1,0 +1,23 @@
+/*
+ * The stub: the process whose pid the OCI face gives out. It stands for the workload on the host: it exits with the workload's
+ * status, passes on the signals it gets, and takes the workload with it when it is killed (its connection to the monitor
+ * closes). It holds none of the standard streams; with a terminal it is the session leader on the slave, since only that
+ * one is told of a new window size.
+ */
+#ifndef NACRE_RUNTIME_STUB_H
+#define NACRE_RUNTIME_STUB_H
+
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define STUB_VERB "stub"
+
+/* tty: the slave, lent, or -1. Returns when the stub is attached; *pid is a direct child. */
+int stub_spawn(const char *id, const char *socket_path, int tty, pid_t *pid,
+	       struct err *err) MUST_CHECK;
+
+int stub_main(int argc, char *const argv[]);
+
+#endif
