@@ -1,0 +1,90 @@
+/*
+ * `delete`: called when a shim's connection is lost or a start failed. Idempotent, and done well within containerd's five seconds.
+ * The sandbox's own id takes everything down by replaying its list; the id of another container of the pod only takes that
+ * container out of a monitor that lives.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent-proto/containerd.pb-c.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "runtime/monitor_client.h"
+#include "runtime/resources.h"
+#include "runtime/shim.h"
+#include "runtime/state_dir.h"
+
+#define STATUS_KILLED  137
+#define ONE_TIMEOUT_MS 2000
+
+static void remove_one(const char *socket_path, const char *id)
+{
+	AUTO_MONITOR_CLIENT struct monitor_client c = MONITOR_CLIENT_INIT;
+	struct err err = ERR_INIT;
+
+	if (monitor_client_open(socket_path, &c, &err))
+		return;
+	if (monitor_kill(&c, id, SIGKILL, true, &err) == 0 &&
+	    monitor_wait(&c, id, ONE_TIMEOUT_MS, &err))
+		log_warn("container %s: %s", id, err.text);
+	/* Usually it is gone already: containerd deletes the task first. */
+	if (monitor_delete(&c, id, NULL, &err) && err.code != ENOENT)
+		log_warn("container %s: %s", id, err.text);
+}
+
+static int print_response(struct err *err)
+{
+	Containerd__DeleteResponse r = CONTAINERD__DELETE_RESPONSE__INIT;
+	Containerd__Timestamp when = CONTAINERD__TIMESTAMP__INIT;
+	struct timespec now = {0};
+	uint8_t packed[128];
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	when.seconds = now.tv_sec;
+	when.nanos = (int32_t)now.tv_nsec;
+	r.exit_status = STATUS_KILLED;
+	r.exited_at = &when;
+	BUG_ON(containerd__delete_response__get_packed_size(&r) > sizeof(packed));
+	int rc =
+		fd_write_full(STDOUT_FILENO, packed, containerd__delete_response__pack(&r, packed));
+	return rc ? err_set(err, -rc, "print the answer") : 0;
+}
+
+int shim_delete(const struct shim_args *args, struct err *err)
+{
+	AUTO_FREE char *group = NULL;
+	AUTO_FREE char *state_dir = NULL;
+	AUTO_FREE char *socket_path = NULL;
+	AUTO_FREE char *rootfs = str_printf("%s/rootfs", args->bundle);
+	int rc = shim_group(args->bundle, args->id, &group, err);
+
+	/* A bundle that cannot be read any more must not stop the cleaning. */
+	if (rc) {
+		group = strdup(args->id);
+		rc = group ? 0 : err_set(err, ENOMEM, "delete");
+	}
+	if (!rc)
+		rc = shim_socket_path(args, group, &socket_path, err);
+	if (!rc)
+		rc = shim_state_dir(args->namespace_, group, &state_dir, err);
+	if (rc)
+		return rc;
+	if (strcmp(group, args->id) == 0)
+		rc = resources_replay(state_dir, err);
+	else
+		remove_one(socket_path, args->id);
+	if (rc)
+		return rc;
+	/* Nothing of ours is mounted there, but the contract is to leave it unmounted. */
+	if (rootfs && umount2(rootfs, MNT_DETACH | UMOUNT_NOFOLLOW) && errno != EINVAL &&
+	    errno != ENOENT)
+		log_warn("unmount '%s': %s", rootfs, strerror(errno));
+	return print_response(err);
+}
