@@ -188,13 +188,13 @@ AGENT := \
 	agent/guest_setup.o \
 	agent/mount_options.o \
 	agent/mounts.o \
-	agent/process.o \
-	agent/process_clone.o \
+	agent/proc.o \
+	agent/proc_clone.o \
+	agent/proc_io.o \
 	agent/pty.o \
 	agent/relay.o \
 	agent/rootfs.o \
 	agent/seccomp.o \
-	agent/stdio.o \
 	agent/stream_door.o \
 	agent/vsock_guard.o
 
@@ -210,6 +210,7 @@ FUZZ_TARGETS := \
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
+	agent_container_test \
 	base_test \
 	blk_test \
 	config_test \
@@ -308,6 +309,7 @@ $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a 
 # Tests of virtio devices talk to them through a driver of our own.
 $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
 $(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
+$(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)

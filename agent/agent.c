@@ -128,11 +128,11 @@ static pid_t pid_of_call(const struct call *call)
 {
 	struct containers *set = &call->agent->containers;
 	struct err ignored = ERR_INIT;
-	struct process *p;
+	struct proc *p;
 
-	if (container_find_process(set, call->id, call->exec_id, &p, &ignored) < 0)
+	if (containers_find_process(set, call->id, call->exec_id, &p, &ignored) < 0)
 		return 0;
-	return process_pid(p);
+	return proc_pid(p);
 }
 
 /* ... and of one that answers a StartResponse, whose only field CreateContainerResponse has as well. */
@@ -244,7 +244,7 @@ static void create_container(struct agent *agent, struct ttrpc_request *req,
 	}
 	call = call_create(agent, req, in->id, "");
 	if (call)
-		container_create(&agent->containers, &params, on_pid, call);
+		containers_create(&agent->containers, &params, on_pid, call);
 }
 
 static void exec_process(struct agent *agent, struct ttrpc_request *req,
@@ -260,19 +260,19 @@ static void exec_process(struct agent *agent, struct ttrpc_request *req,
 	}
 	call = call_create(agent, req, in->container_id, in->exec_id);
 	if (call)
-		container_exec(&agent->containers, in->container_id, in->exec_id,
-			       (const char *)in->process_json.data, in->process_json.len, tokens,
-			       on_pid, call);
+		containers_exec(&agent->containers, in->container_id, in->exec_id,
+				(const char *)in->process_json.data, in->process_json.len, tokens,
+				on_pid, call);
 }
 
 /* Finds the process a request is about, or answers that there is none. */
-static struct process *want_process(struct agent *agent, struct ttrpc_request *req, const char *id,
-				    const char *exec_id)
+static struct proc *want_process(struct agent *agent, struct ttrpc_request *req, const char *id,
+				 const char *exec_id)
 {
 	struct err err = ERR_INIT;
-	struct process *p;
+	struct proc *p;
 
-	if (container_find_process(&agent->containers, id, exec_id, &p, &err) == 0)
+	if (containers_find_process(&agent->containers, id, exec_id, &p, &err) == 0)
 		return p;
 	ttrpc_fail_err(req, &err);
 	return NULL;
@@ -281,18 +281,18 @@ static struct process *want_process(struct agent *agent, struct ttrpc_request *r
 static void start_process(struct agent *agent, struct ttrpc_request *req,
 			  const Nacre__Agent__V1__ProcessRequest *in)
 {
-	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+	struct proc *p = want_process(agent, req, in->container_id, in->exec_id);
 	struct call *call = p ? call_create(agent, req, in->container_id, in->exec_id) : NULL;
 
 	if (call)
-		process_start(p, on_pid, call);
+		proc_start(p, on_pid, call);
 }
 
 static void signal_process(struct agent *agent, struct ttrpc_request *req,
 			   const Nacre__Agent__V1__SignalRequest *in)
 {
 	struct err err = ERR_INIT;
-	struct process *p;
+	struct proc *p;
 	int ret;
 
 	if (in->signal > (uint32_t)SIGRTMAX) {
@@ -303,17 +303,17 @@ static void signal_process(struct agent *agent, struct ttrpc_request *req,
 	if (!p)
 		return;
 	if (in->all)
-		ret = container_signal_all(&agent->containers, in->container_id, (int)in->signal,
-					   &err);
+		ret = containers_signal_all(&agent->containers, in->container_id, (int)in->signal,
+					    &err);
 	else
-		ret = process_signal(p, (int)in->signal, &err);
+		ret = proc_signal(p, (int)in->signal, &err);
 	if (ret < 0)
 		ttrpc_fail_err(req, &err);
 	else
 		reply_empty(req);
 }
 
-static void on_exit_known(void *arg, const struct process_exit *exit, const struct err *why)
+static void on_exit_known(void *arg, const struct proc_exit *exit, const struct err *why)
 {
 	struct call *call = arg;
 	Nacre__Agent__V1__WaitResponse out = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
@@ -332,22 +332,22 @@ static void on_exit_known(void *arg, const struct process_exit *exit, const stru
 static void wait_process(struct agent *agent, struct ttrpc_request *req,
 			 const Nacre__Agent__V1__ProcessRequest *in)
 {
-	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+	struct proc *p = want_process(agent, req, in->container_id, in->exec_id);
 	struct call *call = p ? call_create(agent, req, in->container_id, in->exec_id) : NULL;
 
 	if (call)
-		process_wait(p, on_exit_known, call);
+		proc_wait(p, on_exit_known, call);
 }
 
 static void resize_pty(struct agent *agent, struct ttrpc_request *req,
 		       const Nacre__Agent__V1__ResizeRequest *in)
 {
-	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+	struct proc *p = want_process(agent, req, in->container_id, in->exec_id);
 	struct err err = ERR_INIT;
 
 	if (!p)
 		return;
-	if (process_resize(p, in->width, in->height, &err) < 0)
+	if (proc_resize(p, in->width, in->height, &err) < 0)
 		ttrpc_fail_err(req, &err);
 	else
 		reply_empty(req);
@@ -356,11 +356,11 @@ static void resize_pty(struct agent *agent, struct ttrpc_request *req,
 static void close_stdin(struct agent *agent, struct ttrpc_request *req,
 			const Nacre__Agent__V1__ProcessRequest *in)
 {
-	struct process *p = want_process(agent, req, in->container_id, in->exec_id);
+	struct proc *p = want_process(agent, req, in->container_id, in->exec_id);
 
 	if (!p)
 		return;
-	process_close_stdin(p);
+	proc_close_stdin(p);
 	reply_empty(req);
 }
 
@@ -372,7 +372,8 @@ static void delete_process(struct agent *agent, struct ttrpc_request *req,
 	if (!in->exec_id[0])
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
 			   "a container's own process goes with it: DeleteContainer");
-	else if (container_forget_exec(&agent->containers, in->container_id, in->exec_id, &err) < 0)
+	else if (containers_forget_exec(&agent->containers, in->container_id, in->exec_id, &err) <
+		 0)
 		ttrpc_fail_err(req, &err);
 	else
 		reply_empty(req);
@@ -384,7 +385,7 @@ static void delete_container(struct agent *agent, struct ttrpc_request *req,
 	struct call *call = call_create(agent, req, in->container_id, "");
 
 	if (call)
-		container_remove(&agent->containers, in->container_id, on_empty, call);
+		containers_remove(&agent->containers, in->container_id, on_empty, call);
 }
 
 struct pid_list {
@@ -412,7 +413,7 @@ static void pids(struct agent *agent, struct ttrpc_request *req,
 	Nacre__Agent__V1__PidsResponse out = NACRE__AGENT__V1__PIDS_RESPONSE__INIT;
 	struct pid_list list = {0};
 	struct err err = ERR_INIT;
-	int ret = container_each_pid(&agent->containers, in->container_id, add_pid, &list, &err);
+	int ret = containers_each_pid(&agent->containers, in->container_id, add_pid, &list, &err);
 
 	if (ret == 0 && list.failed)
 		ret = err_set(&err, ENOMEM, "list the processes");

@@ -79,9 +79,10 @@ static int set_stdio(const struct child_plan *plan, struct err *err)
 	int source[3];
 
 	for (int i = 0; i < 3; i++) {
-		/* Away from 0..2 first: the plan's numbers may lie there, in any order. */
-		source[i] = plan->stdio[i] >= 0 ? fcntl(plan->stdio[i], F_DUPFD_CLOEXEC, 3)
-						: open("/dev/null", O_RDWR | O_CLOEXEC);
+		int fd = plan->stdio[i] >= 0 ? plan->stdio[i] : open("/dev/null", O_RDWR);
+
+		/* Away from 0..2 first: the plan's numbers, or a fresh one, may lie there. */
+		source[i] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		if (source[i] < 0)
 			return err_set(err, errno, "give the process its standard streams");
 	}
@@ -154,7 +155,7 @@ static int open_terminal(struct child *c, int root_fd, bool console, struct err 
 
 	if (!process->terminal)
 		return 0;
-	ret = pty_open(root_fd, &c->pty_master, &c->pty_slave, err);
+	ret = pty_open_pair(root_fd, &c->pty_master, &c->pty_slave, err);
 	if (ret < 0)
 		return ret;
 	if (process->console_width &&
@@ -233,7 +234,10 @@ static int own_stdio(const struct oci_user *user, struct err *err)
 			return err_set(err, errno, "stat descriptor %d", fd);
 		if (!S_ISFIFO(st.st_mode) && !isatty(fd))
 			continue;
-		if (st.st_uid != user->uid && fchown(fd, user->uid, (gid_t)-1) < 0)
+		if (st.st_uid == user->uid || fchown(fd, user->uid, (gid_t)-1) == 0)
+			continue;
+		/* A user namespace has no power over what belongs to ids outside of it (runc lets it be, too). */
+		if (errno != EPERM && errno != EINVAL)
 			return err_set(err, errno, "chown descriptor %d", fd);
 	}
 	return 0;

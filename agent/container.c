@@ -11,13 +11,13 @@
 
 #include "agent/cgroup.h"
 #include "agent/container_internal.h"
-#include "agent/process_clone.h"
+#include "agent/proc_clone.h"
 #include "base/log.h"
 #include "base/own.h"
 
 static void exec_destroy(struct exec *e)
 {
-	process_destroy(e->process);
+	proc_destroy(e->process);
 	oci_process_destroy(e->spec);
 	free(e->id);
 	free(e);
@@ -33,7 +33,7 @@ void container_free(struct container *c)
 		c->execs = e->next;
 		exec_destroy(e);
 	}
-	process_destroy(c->init);
+	proc_destroy(c->init);
 	loop_remove(c->empty_source);
 	loop_remove(c->deadline);
 	own_close(&c->events_fd);
@@ -69,8 +69,8 @@ static struct exec *find_exec(struct container *c, const char *exec_id)
 	return NULL;
 }
 
-int container_find_process(struct containers *set, const char *id, const char *exec_id,
-			   struct process **out, struct err *err)
+int containers_find_process(struct containers *set, const char *id, const char *exec_id,
+			    struct proc **out, struct err *err)
 {
 	struct container *c;
 	struct exec *e;
@@ -112,7 +112,7 @@ static void on_created(void *arg, const struct err *why)
 		return;
 	}
 	*f = (struct failed_create){c->create.fn, c->create.arg, *why};
-	container_remove(c->set, c->id, on_failed_removed, f);
+	containers_remove(c->set, c->id, on_failed_removed, f);
 }
 
 static int launch_init(struct container *c, const struct container_params *params, struct err *err)
@@ -124,7 +124,7 @@ static int launch_init(struct container *c, const struct container_params *param
 		.shared_dir = c->set->shared_dir,
 		.join_pidfd = -1,
 	};
-	const struct process_params process = {
+	const struct proc_params process = {
 		.loop = c->set->loop,
 		.door = c->set->door,
 		.cgroup_fd = c->cgroup_fd,
@@ -134,7 +134,7 @@ static int launch_init(struct container *c, const struct container_params *param
 		.arg = c,
 	};
 
-	return process_create(&process, &c->init, err);
+	return proc_create(&process, &c->init, err);
 }
 
 static int parse(struct container *c, const struct container_params *params, struct err *err)
@@ -176,8 +176,8 @@ static int build(struct container *c, const struct container_params *params, str
 	return ret < 0 ? ret : launch_init(c, params, err);
 }
 
-void container_create(struct containers *set, const struct container_params *params, process_fn fn,
-		      void *arg)
+void containers_create(struct containers *set, const struct container_params *params, proc_fn fn,
+		       void *arg)
 {
 	struct container *c = calloc(1, sizeof(*c));
 	struct err why = ERR_INIT;
@@ -231,10 +231,10 @@ static int launch_exec(struct exec *e, const uint8_t *const tokens[3], struct er
 	const struct child_plan plan = {
 		.spec = c->spec,
 		.process = e->spec,
-		.join_pidfd = process_pidfd(c->init),
-		.join_namespaces = process_namespaces(c->spec),
+		.join_pidfd = proc_pidfd(c->init),
+		.join_namespaces = proc_namespaces(c->spec),
 	};
-	const struct process_params process = {
+	const struct proc_params process = {
 		.loop = c->set->loop,
 		.door = c->set->door,
 		.cgroup_fd = c->cgroup_fd,
@@ -244,7 +244,7 @@ static int launch_exec(struct exec *e, const uint8_t *const tokens[3], struct er
 		.arg = e,
 	};
 
-	return process_create(&process, &e->process, err);
+	return proc_create(&process, &e->process, err);
 }
 
 static int build_exec(struct exec *e, const char *exec_id, const char *json, size_t len,
@@ -256,7 +256,7 @@ static int build_exec(struct exec *e, const char *exec_id, const char *json, siz
 		return err_say(err, EINVAL, "an exec needs an id");
 	if (find_exec(e->container, exec_id))
 		return err_say(err, EEXIST, "exec \"%s\" exists already", exec_id);
-	if (process_has_exited(e->container->init) || e->container->removing)
+	if (proc_has_exited(e->container->init) || e->container->removing)
 		return err_say(err, EBUSY, "cannot exec in a container that has stopped");
 	e->id = strdup(exec_id);
 	if (!e->id)
@@ -267,9 +267,9 @@ static int build_exec(struct exec *e, const char *exec_id, const char *json, siz
 	return ret < 0 ? ret : launch_exec(e, tokens, err);
 }
 
-void container_exec(struct containers *set, const char *id, const char *exec_id,
-		    const char *process_json, size_t len, const uint8_t *const tokens[3],
-		    process_fn fn, void *arg)
+void containers_exec(struct containers *set, const char *id, const char *exec_id,
+		     const char *process_json, size_t len, const uint8_t *const tokens[3],
+		     proc_fn fn, void *arg)
 {
 	struct err why = ERR_INIT;
 	struct container *c;
@@ -296,8 +296,8 @@ void container_exec(struct containers *set, const char *id, const char *exec_id,
 	c->execs = e;
 }
 
-int container_forget_exec(struct containers *set, const char *id, const char *exec_id,
-			  struct err *err)
+int containers_forget_exec(struct containers *set, const char *id, const char *exec_id,
+			   struct err *err)
 {
 	struct container *c;
 	struct exec *e;
@@ -309,7 +309,7 @@ int container_forget_exec(struct containers *set, const char *id, const char *ex
 	if (!e)
 		return err_say(err, ENOENT, "exec \"%s\" of container \"%s\" does not exist",
 			       exec_id, id);
-	if (!process_has_exited(e->process) && process_was_started(e->process))
+	if (!proc_has_exited(e->process) && proc_was_started(e->process))
 		return err_say(err, EBUSY, "cannot delete a running process");
 	unlink_exec(c, e);
 	exec_destroy(e);
@@ -332,7 +332,7 @@ static void signal_one(void *arg, pid_t pid)
 		all->failed = errno;
 }
 
-int container_signal_all(struct containers *set, const char *id, int signo, struct err *err)
+int containers_signal_all(struct containers *set, const char *id, int signo, struct err *err)
 {
 	struct signal_all all = {.signo = signo};
 	struct container *c;
@@ -348,8 +348,8 @@ int container_signal_all(struct containers *set, const char *id, int signo, stru
 	return ret;
 }
 
-int container_each_pid(struct containers *set, const char *id, void (*fn)(void *arg, pid_t pid),
-		       void *arg, struct err *err)
+int containers_each_pid(struct containers *set, const char *id, void (*fn)(void *arg, pid_t pid),
+			void *arg, struct err *err)
 {
 	struct container *c;
 	int ret = find(set, id, &c, err);
@@ -361,17 +361,17 @@ static bool reaped_in(struct container *c, pid_t pid, int status)
 {
 	struct err why = ERR_INIT;
 
-	if (process_pid(c->init) == pid && !process_has_exited(c->init)) {
+	if (proc_pid(c->init) == pid && !proc_has_exited(c->init)) {
 		/* Without a pid namespace of its own the others would live on (runc does the same). */
 		if (cgroup_kill(c->cgroup_fd, &why) < 0)
 			log_warn("container %s: %s", c->id, why.text);
-		process_reaped(c->init, status);
+		proc_reaped(c->init, status);
 		return true;
 	}
 	for (struct exec *e = c->execs; e; e = e->next) {
-		if (process_pid(e->process) != pid || process_has_exited(e->process))
+		if (proc_pid(e->process) != pid || proc_has_exited(e->process))
 			continue;
-		process_reaped(e->process, status);
+		proc_reaped(e->process, status);
 		return true;
 	}
 	return false;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "agent/process.h"
+#include "agent/proc.h"
 #include "agent/stream_door.h"
 #include "base/compiler.h"
 #include "base/err.h"
@@ -35,36 +35,36 @@ struct container_params {
 };
 
 /* fn: the process waits at its barrier, or the words of what went wrong (nothing is left then). */
-void container_create(struct containers *set, const struct container_params *params, process_fn fn,
-		      void *arg);
+void containers_create(struct containers *set, const struct container_params *params, proc_fn fn,
+		       void *arg);
 
-/* fn as with container_create; the exec is known as exec_id until container_forget_exec. */
-void container_exec(struct containers *set, const char *id, const char *exec_id,
-		    const char *process_json, size_t len, const uint8_t *const tokens[3],
-		    process_fn fn, void *arg);
+/* fn as with containers_create; the exec is known as exec_id until containers_forget_exec. */
+void containers_exec(struct containers *set, const char *id, const char *exec_id,
+		     const char *process_json, size_t len, const uint8_t *const tokens[3],
+		     proc_fn fn, void *arg);
 
 /* exec_id "": the container's own. -ENOENT in the words that callers look for. Lent. */
-int container_find_process(struct containers *set, const char *id, const char *exec_id,
-			   struct process **out, struct err *err) MUST_CHECK;
+int containers_find_process(struct containers *set, const char *id, const char *exec_id,
+			    struct proc **out, struct err *err) MUST_CHECK;
 
 /* -EBUSY while it runs. */
-int container_forget_exec(struct containers *set, const char *id, const char *exec_id,
+int containers_forget_exec(struct containers *set, const char *id, const char *exec_id,
+			   struct err *err) MUST_CHECK;
+
+int containers_signal_all(struct containers *set, const char *id, int signo,
 			  struct err *err) MUST_CHECK;
 
-int container_signal_all(struct containers *set, const char *id, int signo,
-			 struct err *err) MUST_CHECK;
-
-int container_each_pid(struct containers *set, const char *id, void (*fn)(void *arg, pid_t pid),
-		       void *arg, struct err *err) MUST_CHECK;
+int containers_each_pid(struct containers *set, const char *id, void (*fn)(void *arg, pid_t pid),
+			void *arg, struct err *err) MUST_CHECK;
 
 /* Kills what is left, waits for the last process (5 s), then nothing of the container remains. */
-void container_remove(struct containers *set, const char *id, process_fn fn, void *arg);
+void containers_remove(struct containers *set, const char *id, proc_fn fn, void *arg);
 
 /* After SIGCHLD: collects every child, known or orphan; a removal that waited for the last one ends here. */
 void containers_reap(struct containers *set);
 
 /* Removes all; fn once, with the first failure if there was one. */
-void containers_remove_all(struct containers *set, process_fn fn, void *arg);
+void containers_remove_all(struct containers *set, proc_fn fn, void *arg);
 
 /* At the end of the agent itself: kills and forgets without waiting. */
 void containers_destroy(struct containers *set);

@@ -9,7 +9,7 @@
 
 /* Who is to be told. */
 struct question_of {
-	process_fn fn;
+	proc_fn fn;
 	void *arg;
 };
 
@@ -17,7 +17,7 @@ struct exec {
 	struct container *container;
 	char *id;
 	struct oci_process *spec;
-	struct process *process;
+	struct proc *process;
 	struct question_of create;
 	struct exec *next;
 };
@@ -28,7 +28,7 @@ struct container {
 	struct oci_spec *spec;
 	int cgroup_fd;
 	int events_fd; /* cgroup.events, while removing */
-	struct process *init;
+	struct proc *init;
 	struct exec *execs;
 	struct question_of create;
 	bool removing;
@@ -39,7 +39,7 @@ struct container {
 
 /* A create that failed, while what it made is removed. */
 struct failed_create {
-	process_fn fn;
+	proc_fn fn;
 	void *arg;
 	struct err why;
 };

@@ -35,10 +35,10 @@ static void stop_removing(struct container *c)
 static bool all_collected(const struct container *c)
 {
 	for (const struct exec *e = c->execs; e; e = e->next) {
-		if (!process_has_exited(e->process))
+		if (!proc_has_exited(e->process))
 			return false;
 	}
-	return process_has_exited(c->init) && !cgroup_populated(c->events_fd);
+	return proc_has_exited(c->init) && !cgroup_populated(c->events_fd);
 }
 
 void containers_finish_removals(struct containers *set)
@@ -95,7 +95,7 @@ static int begin(struct container *c, struct err *err)
 	return ret;
 }
 
-void container_remove(struct containers *set, const char *id, process_fn fn, void *arg)
+void containers_remove(struct containers *set, const char *id, proc_fn fn, void *arg)
 {
 	struct container *c = container_find(set, id);
 	struct err why = ERR_INIT;
@@ -119,7 +119,7 @@ void container_remove(struct containers *set, const char *id, process_fn fn, voi
 
 struct remove_all {
 	size_t left;
-	process_fn fn;
+	proc_fn fn;
 	void *arg;
 	struct err first;
 };
@@ -136,7 +136,7 @@ static void on_one_removed(void *arg, const struct err *why)
 	free(all);
 }
 
-void containers_remove_all(struct containers *set, process_fn fn, void *arg)
+void containers_remove_all(struct containers *set, proc_fn fn, void *arg)
 {
 	struct remove_all *all = calloc(1, sizeof(*all));
 	struct container *next;
@@ -153,7 +153,7 @@ void containers_remove_all(struct containers *set, process_fn fn, void *arg)
 		if (c->removing)
 			continue; /* its own asker will hear of it */
 		all->left++;
-		container_remove(set, c->id, on_one_removed, all);
+		containers_remove(set, c->id, on_one_removed, all);
 	}
 	on_one_removed(all, &why);
 }

@@ -36,7 +36,7 @@ static int open_multiplexer(int root_fd, int *out, struct err *err)
 	return 0;
 }
 
-int pty_open(int root_fd, int *master, int *slave, struct err *err)
+int pty_open_pair(int root_fd, int *master, int *slave, struct err *err)
 {
 	AUTO_FD int m = -1;
 	int unlock = 0;

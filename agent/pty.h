@@ -8,7 +8,7 @@
 #include "base/err.h"
 
 /* Child, before or after the root is entered: a new pair from /dev/pts/ptmx inside the root. Both are the caller's. */
-int pty_open(int root_fd, int *master, int *slave, struct err *err) MUST_CHECK;
+int pty_open_pair(int root_fd, int *master, int *slave, struct err *err) MUST_CHECK;
 
 /* Child, before the root is entered: the slave is bound on the root's /dev/console. */
 int pty_bind_console(int root_fd, int slave, struct err *err) MUST_CHECK;

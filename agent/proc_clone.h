@@ -1,6 +1,6 @@
 /* clone3(2) of a container's process: straight into its cgroup and namespaces, with a pidfd. */
-#ifndef NACRE_AGENT_PROCESS_CLONE_H
-#define NACRE_AGENT_PROCESS_CLONE_H
+#ifndef NACRE_AGENT_PROC_CLONE_H
+#define NACRE_AGENT_PROC_CLONE_H
 
 #include <sys/types.h>
 
@@ -10,13 +10,13 @@
 #include "config/oci.h"
 
 /* CLONE_NEW* of the namespaces that the spec wants new ones of; mount and cgroup always. */
-int process_namespaces(const struct oci_spec *spec);
+int proc_namespaces(const struct oci_spec *spec);
 
 /* The child runs `plan` and waits for its first go. *pidfd is the caller's. */
-int process_clone(const struct child_plan *plan, int cgroup_fd, pid_t *pid, int *pidfd,
-		  struct err *err) MUST_CHECK;
+int proc_clone(const struct child_plan *plan, int cgroup_fd, pid_t *pid, int *pidfd,
+	       struct err *err) MUST_CHECK;
 
 /* Agent's part of the set-up, before the first go: id maps (init only) and oom score. */
-int process_prepare(const struct child_plan *plan, pid_t pid, struct err *err) MUST_CHECK;
+int proc_prepare(const struct child_plan *plan, pid_t pid, struct err *err) MUST_CHECK;
 
 #endif

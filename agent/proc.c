@@ -1,5 +1,5 @@
-/* See process.h. */
-#include "agent/process.h"
+/* See proc.h. */
+#include "agent/proc.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -11,52 +11,52 @@
 
 #include "agent/cgroup.h"
 #include "agent/child_channel.h"
-#include "agent/process_clone.h"
+#include "agent/proc_clone.h"
 #include "agent/pty.h"
-#include "agent/stdio.h"
+#include "agent/proc_io.h"
 #include "base/log.h"
 #include "base/own.h"
 
 #define LAUNCH_TIMEOUT_MS  10000
 #define CONNECT_TIMEOUT_MS 10000
 
-enum process_state {
-	PROCESS_LAUNCHING,
-	PROCESS_CREATED,
-	PROCESS_CONNECTING,
-	PROCESS_STARTING,
-	PROCESS_RUNNING,
+enum proc_state {
+	PROC_LAUNCHING,
+	PROC_CREATED,
+	PROC_CONNECTING,
+	PROC_STARTING,
+	PROC_RUNNING,
 };
 
 /* An open question: fn NULL when there is none. */
 struct question {
-	process_fn fn;
+	proc_fn fn;
 	void *arg;
 };
 
 struct waiter {
-	process_wait_fn fn;
+	proc_wait_fn fn;
 	void *arg;
 	struct waiter *next;
 };
 
-struct process {
+struct proc {
 	struct loop *loop;
 	int cgroup_fd;
-	enum process_state state;
+	enum proc_state state;
 	bool exited, done;
-	struct process_exit exit;
+	struct proc_exit exit;
 	uint64_t oom_kills_before;
 	pid_t pid;
 	int pidfd;
 	int channel;
 	struct loop_source *channel_source, *deadline;
-	struct stdio *stdio;
+	struct proc_io *stdio;
 	struct question question; /* of create or start, whichever is under way */
 	struct waiter *waiters;
 };
 
-static void answer(struct process *p, const struct err *why)
+static void answer(struct proc *p, const struct err *why)
 {
 	struct question q = p->question;
 
@@ -67,12 +67,12 @@ static void answer(struct process *p, const struct err *why)
 		q.fn(q.arg, why);
 }
 
-static void answer_ok(struct process *p)
+static void answer_ok(struct proc *p)
 {
 	answer(p, &(struct err)ERR_INIT);
 }
 
-static void answer_waiters(struct process *p, const struct err *why)
+static void answer_waiters(struct proc *p, const struct err *why)
 {
 	while (p->waiters) {
 		struct waiter *w = p->waiters;
@@ -83,20 +83,20 @@ static void answer_waiters(struct process *p, const struct err *why)
 	}
 }
 
-static void close_channel(struct process *p)
+static void close_channel(struct proc *p)
 {
 	loop_remove(p->channel_source);
 	p->channel_source = NULL;
 	own_close(&p->channel);
 }
 
-static void kill_now(struct process *p)
+static void kill_now(struct proc *p)
 {
 	if (!p->exited && p->pidfd >= 0)
 		(void)syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
 }
 
-void process_destroy(struct process *p)
+void proc_destroy(struct proc *p)
 {
 	struct err gone = ERR_INIT;
 
@@ -109,13 +109,13 @@ void process_destroy(struct process *p)
 	answer_waiters(p, p->exited ? NULL : &gone);
 	close_channel(p);
 	loop_remove(p->deadline);
-	stdio_destroy(p->stdio);
+	proc_io_destroy(p->stdio);
 	own_close(&p->pidfd);
 	free(p);
 }
-DEFINE_OWNER(process_destroy, struct process)
+DEFINE_OWNER(proc_destroy, struct proc)
 
-static void fail(struct process *p, const struct err *why)
+static void fail(struct proc *p, const struct err *why)
 {
 	close_channel(p);
 	kill_now(p);
@@ -123,13 +123,13 @@ static void fail(struct process *p, const struct err *why)
 }
 
 /* End of the channel: before the barrier a death, after it the program's exec. */
-static void on_child_gone(struct process *p)
+static void on_child_gone(struct proc *p)
 {
 	struct err why = ERR_INIT;
 
-	if (p->state == PROCESS_STARTING) {
+	if (p->state == PROC_STARTING) {
 		close_channel(p);
-		p->state = PROCESS_RUNNING;
+		p->state = PROC_RUNNING;
 		answer_ok(p);
 		return;
 	}
@@ -139,7 +139,7 @@ static void on_child_gone(struct process *p)
 
 static void on_channel(void *arg, int fd, uint32_t events)
 {
-	struct process *p = arg;
+	struct proc *p = arg;
 	enum child_word word = CHILD_GONE;
 	struct err why = ERR_INIT;
 	int pty = -1;
@@ -148,7 +148,7 @@ static void on_channel(void *arg, int fd, uint32_t events)
 	(void)events;
 	if (ret == -EAGAIN)
 		return;
-	if (ret < 0 || (word == CHILD_READY && p->state != PROCESS_LAUNCHING)) {
+	if (ret < 0 || (word == CHILD_READY && p->state != PROC_LAUNCHING)) {
 		own_close(&pty);
 		(void)err_say(&why, EPROTO, "the process spoke out of turn");
 		fail(p, &why);
@@ -162,8 +162,8 @@ static void on_channel(void *arg, int fd, uint32_t events)
 		fail(p, &why);
 		break;
 	case CHILD_READY:
-		stdio_set_pty(p->stdio, pty);
-		p->state = PROCESS_CREATED;
+		proc_io_set_pty(p->stdio, pty);
+		p->state = PROC_CREATED;
 		answer_ok(p);
 		break;
 	}
@@ -171,11 +171,11 @@ static void on_channel(void *arg, int fd, uint32_t events)
 
 static void on_deadline(void *arg)
 {
-	struct process *p = arg;
+	struct proc *p = arg;
 	struct err why = ERR_INIT;
 
-	if (p->state == PROCESS_CONNECTING) {
-		p->state = PROCESS_CREATED;
+	if (p->state == PROC_CONNECTING) {
+		p->state = PROC_CREATED;
 		(void)err_say(&why, ETIMEDOUT, "the standard streams were not connected in time");
 		answer(p, &why);
 		return;
@@ -184,36 +184,36 @@ static void on_deadline(void *arg)
 	fail(p, &why);
 }
 
-static void begin(struct process *p)
+static void begin(struct proc *p)
 {
 	struct err why = ERR_INIT;
 
-	if (stdio_begin(p->stdio, &why) < 0) {
+	if (proc_io_begin(p->stdio, &why) < 0) {
 		fail(p, &why);
 		return;
 	}
-	p->state = PROCESS_STARTING;
+	p->state = PROC_STARTING;
 	p->oom_kills_before = cgroup_oom_kills(p->cgroup_fd);
 	child_channel_go(p->channel);
 }
 
 static void on_connected(void *arg)
 {
-	struct process *p = arg;
+	struct proc *p = arg;
 
-	if (p->state == PROCESS_CONNECTING)
+	if (p->state == PROC_CONNECTING)
 		begin(p);
 }
 
 static void on_drained(void *arg)
 {
-	struct process *p = arg;
+	struct proc *p = arg;
 
 	p->done = true;
 	answer_waiters(p, NULL);
 }
 
-static int launch(struct process *p, const struct child_plan *like, struct err *err)
+static int launch(struct proc *p, const struct child_plan *like, struct err *err)
 {
 	struct child_plan plan = *like;
 	AUTO_FD int child_end = -1;
@@ -223,18 +223,18 @@ static int launch(struct process *p, const struct child_plan *like, struct err *
 		return ret;
 	plan.channel = child_end;
 	for (int i = 0; i < 3; i++)
-		plan.stdio[i] = stdio_child_fd(p->stdio, i);
-	ret = process_clone(&plan, p->cgroup_fd, &p->pid, &p->pidfd, err);
+		plan.stdio[i] = proc_io_child_fd(p->stdio, i);
+	ret = proc_clone(&plan, p->cgroup_fd, &p->pid, &p->pidfd, err);
 	if (ret == 0)
-		ret = process_prepare(&plan, p->pid, err);
+		ret = proc_prepare(&plan, p->pid, err);
 	if (ret < 0)
 		return ret;
-	stdio_close_child_fds(p->stdio);
+	proc_io_close_child_fds(p->stdio);
 	child_channel_go(p->channel);
 	return 0;
 }
 
-static int watch(struct process *p, struct err *err)
+static int watch(struct proc *p, struct err *err)
 {
 	int ret = loop_add_fd(p->loop, p->channel, EPOLLIN, on_channel, p, &p->channel_source, err);
 
@@ -244,7 +244,7 @@ static int watch(struct process *p, struct err *err)
 }
 
 /* Nobody will know of a child that was made in vain: it must be gone before its cgroup is removed. */
-static void collect(struct process *p)
+static void collect(struct proc *p)
 {
 	siginfo_t info;
 
@@ -254,10 +254,10 @@ static void collect(struct process *p)
 	(void)waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED);
 }
 
-int process_create(const struct process_params *params, struct process **out, struct err *err)
+int proc_create(const struct proc_params *params, struct proc **out, struct err *err)
 {
-	CLEANUP(own_process_destroy) struct process *p = calloc(1, sizeof(*p));
-	struct stdio_params stdio = {
+	CLEANUP(own_proc_destroy) struct proc *p = calloc(1, sizeof(*p));
+	struct proc_io_params stdio = {
 		.loop = params->loop,
 		.door = params->door,
 		.tokens = {params->tokens[0], params->tokens[1], params->tokens[2]},
@@ -276,7 +276,7 @@ int process_create(const struct process_params *params, struct process **out, st
 	p->channel = -1;
 	ret = loop_add_timer(p->loop, on_deadline, p, &p->deadline, err);
 	if (ret == 0)
-		ret = stdio_create(&stdio, &p->stdio, err);
+		ret = proc_io_create(&stdio, &p->stdio, err);
 	if (ret == 0)
 		ret = launch(p, params->plan, err);
 	if (ret == 0)
@@ -290,31 +290,31 @@ int process_create(const struct process_params *params, struct process **out, st
 	return 0;
 }
 
-pid_t process_pid(const struct process *p)
+pid_t proc_pid(const struct proc *p)
 {
 	return p->pid;
 }
 
-int process_pidfd(const struct process *p)
+int proc_pidfd(const struct proc *p)
 {
 	return p->pidfd;
 }
 
-bool process_has_exited(const struct process *p)
+bool proc_has_exited(const struct proc *p)
 {
 	return p->exited;
 }
 
-bool process_was_started(const struct process *p)
+bool proc_was_started(const struct proc *p)
 {
-	return p->state >= PROCESS_CONNECTING;
+	return p->state >= PROC_CONNECTING;
 }
 
-void process_start(struct process *p, process_fn fn, void *arg)
+void proc_start(struct proc *p, proc_fn fn, void *arg)
 {
 	struct err why = ERR_INIT;
 
-	if (p->state != PROCESS_CREATED || p->exited) {
+	if (p->state != PROC_CREATED || p->exited) {
 		(void)err_say(&why, EBUSY,
 			      p->exited ? "the process has exited"
 					: "the process was started already");
@@ -322,16 +322,16 @@ void process_start(struct process *p, process_fn fn, void *arg)
 		return;
 	}
 	p->question = (struct question){fn, arg};
-	p->state = PROCESS_CONNECTING;
+	p->state = PROC_CONNECTING;
 	if (loop_arm(p->deadline, CONNECT_TIMEOUT_MS) < 0) {
 		(void)err_set(&why, errno, "arm a deadline");
 		fail(p, &why);
-	} else if (stdio_is_connected(p->stdio)) {
+	} else if (proc_io_is_connected(p->stdio)) {
 		begin(p);
 	}
 }
 
-int process_signal(struct process *p, int signo, struct err *err)
+int proc_signal(struct proc *p, int signo, struct err *err)
 {
 	if (p->exited)
 		return err_say(err, ESRCH, "process already finished");
@@ -342,9 +342,9 @@ int process_signal(struct process *p, int signo, struct err *err)
 	return err_set(err, errno, "send signal %d", signo);
 }
 
-int process_resize(struct process *p, uint32_t width, uint32_t height, struct err *err)
+int proc_resize(struct proc *p, uint32_t width, uint32_t height, struct err *err)
 {
-	int pty = stdio_pty(p->stdio);
+	int pty = proc_io_pty(p->stdio);
 
 	if (pty < 0)
 		return err_say(err, EINVAL, "the process has no terminal");
@@ -355,12 +355,12 @@ int process_resize(struct process *p, uint32_t width, uint32_t height, struct er
 	return 0;
 }
 
-void process_close_stdin(struct process *p)
+void proc_close_stdin(struct proc *p)
 {
-	stdio_close_stdin(p->stdio);
+	proc_io_close_stdin(p->stdio);
 }
 
-void process_wait(struct process *p, process_wait_fn fn, void *arg)
+void proc_wait(struct proc *p, proc_wait_fn fn, void *arg)
 {
 	struct waiter *w;
 	struct err why = ERR_INIT;
@@ -379,7 +379,7 @@ void process_wait(struct process *p, process_wait_fn fn, void *arg)
 	p->waiters = w;
 }
 
-void process_reaped(struct process *p, int wait_status)
+void proc_reaped(struct proc *p, int wait_status)
 {
 	struct timespec now;
 	struct err why = ERR_INIT;
@@ -391,9 +391,9 @@ void process_reaped(struct process *p, int wait_status)
 	p->exit.at_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	p->exit.oom_killed = p->exit.status == 128 + SIGKILL &&
 			     cgroup_oom_kills(p->cgroup_fd) > p->oom_kills_before;
-	if (p->state == PROCESS_CONNECTING) {
+	if (p->state == PROC_CONNECTING) {
 		(void)err_say(&why, ESRCH, "the process was killed before it was started");
 		fail(p, &why);
 	}
-	stdio_exited(p->stdio);
+	proc_io_exited(p->stdio);
 }

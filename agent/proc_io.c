@@ -1,5 +1,5 @@
-/* See stdio.h. */
-#include "agent/stdio.h"
+/* See proc_io.h. */
+#include "agent/proc_io.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #define STALLED_TICKS 10
 
 struct stream {
-	struct stdio *stdio;
+	struct proc_io *stdio;
 	bool wanted;
 	bool ended; /* output: nothing more comes from the process */
 	struct stream_ticket *ticket;
@@ -24,8 +24,8 @@ struct stream {
 	struct relay *relay;
 };
 
-struct stdio {
-	struct stdio_params p;
+struct proc_io {
+	struct proc_io_params p;
 	struct stream streams[3];
 	int pty;
 	bool begun, exited, drained, last_call;
@@ -34,7 +34,7 @@ struct stdio {
 	int stalled;
 };
 
-void stdio_destroy(struct stdio *s)
+void proc_io_destroy(struct proc_io *s)
 {
 	if (!s)
 		return;
@@ -52,7 +52,7 @@ void stdio_destroy(struct stdio *s)
 	free(s);
 }
 
-bool stdio_is_connected(const struct stdio *s)
+bool proc_io_is_connected(const struct proc_io *s)
 {
 	for (int i = 0; i < 3; i++) {
 		if (s->streams[i].ticket)
@@ -64,11 +64,11 @@ bool stdio_is_connected(const struct stdio *s)
 static void on_arrived(void *arg, int fd)
 {
 	struct stream *stream = arg;
-	struct stdio *s = stream->stdio;
+	struct proc_io *s = stream->stdio;
 
 	stream->ticket = NULL;
 	stream->host_fd = fd;
-	if (stdio_is_connected(s))
+	if (proc_io_is_connected(s))
 		s->p.on_connected(s->p.arg);
 }
 
@@ -85,7 +85,7 @@ static int open_pipe(struct stream *stream, bool input, struct err *err)
 	return ret < 0 ? err_set(err, -ret, "make a pipe for the process") : 0;
 }
 
-static int open_stream(struct stdio *s, int i, struct err *err)
+static int open_stream(struct proc_io *s, int i, struct err *err)
 {
 	struct stream *stream = &s->streams[i];
 	int ret = 0;
@@ -101,7 +101,7 @@ static int open_stream(struct stdio *s, int i, struct err *err)
 				  err);
 }
 
-static void check_drained(struct stdio *s)
+static void check_drained(struct proc_io *s)
 {
 	if (!s->exited || s->drained || !s->streams[1].ended || !s->streams[2].ended)
 		return;
@@ -114,13 +114,13 @@ static void check_drained(struct stdio *s)
 static void on_relay_end(void *arg)
 {
 	struct stream *stream = arg;
-	struct stdio *s = stream->stdio;
+	struct proc_io *s = stream->stdio;
 
 	stream->ended = true;
 	check_drained(s);
 }
 
-static uint64_t progress_now(const struct stdio *s)
+static uint64_t progress_now(const struct proc_io *s)
 {
 	uint64_t sum = 0;
 
@@ -129,7 +129,7 @@ static uint64_t progress_now(const struct stdio *s)
 	return sum;
 }
 
-static void make_last_call(struct stdio *s)
+static void make_last_call(struct proc_io *s)
 {
 	s->last_call = true;
 	for (int i = 1; i < 3; i++) {
@@ -138,7 +138,7 @@ static void make_last_call(struct stdio *s)
 	}
 }
 
-static void give_up(struct stdio *s)
+static void give_up(struct proc_io *s)
 {
 	for (int i = 1; i < 3; i++) {
 		relay_destroy(s->streams[i].relay);
@@ -150,7 +150,7 @@ static void give_up(struct stdio *s)
 /* After the exit: first the last call, then a look each second whether the host still takes bytes. */
 static void on_tick(void *arg)
 {
-	struct stdio *s = arg;
+	struct proc_io *s = arg;
 	uint64_t progress;
 
 	if (!s->last_call)
@@ -165,9 +165,9 @@ static void on_tick(void *arg)
 	check_drained(s);
 }
 
-int stdio_create(const struct stdio_params *params, struct stdio **out, struct err *err)
+int proc_io_create(const struct proc_io_params *params, struct proc_io **out, struct err *err)
 {
-	CLEANUP(own_stdio_destroy) struct stdio *s = calloc(1, sizeof(*s));
+	CLEANUP(own_proc_io_destroy) struct proc_io *s = calloc(1, sizeof(*s));
 	int ret;
 
 	if (!s)
@@ -186,29 +186,29 @@ int stdio_create(const struct stdio_params *params, struct stdio **out, struct e
 	return 0;
 }
 
-int stdio_child_fd(const struct stdio *s, int i)
+int proc_io_child_fd(const struct proc_io *s, int i)
 {
 	return s->streams[i].child_fd;
 }
 
-void stdio_close_child_fds(struct stdio *s)
+void proc_io_close_child_fds(struct proc_io *s)
 {
 	for (int i = 0; i < 3; i++)
 		own_close(&s->streams[i].child_fd);
 }
 
-void stdio_set_pty(struct stdio *s, int master)
+void proc_io_set_pty(struct proc_io *s, int master)
 {
 	own_close(&s->pty);
 	s->pty = master;
 }
 
-int stdio_pty(const struct stdio *s)
+int proc_io_pty(const struct proc_io *s)
 {
 	return s->pty;
 }
 
-static int relay_stream(struct stdio *s, int i, int from_fd, int to_fd, struct err *err)
+static int relay_stream(struct proc_io *s, int i, int from_fd, int to_fd, struct err *err)
 {
 	struct relay_params params = {
 		.loop = s->p.loop,
@@ -223,7 +223,7 @@ static int relay_stream(struct stdio *s, int i, int from_fd, int to_fd, struct e
 }
 
 /* One relay reads the master, another writes it: each owns a descriptor of its own. */
-static int begin_terminal(struct stdio *s, struct err *err)
+static int begin_terminal(struct proc_io *s, struct err *err)
 {
 	AUTO_FD int in = fcntl(s->pty, F_DUPFD_CLOEXEC, 3);
 	AUTO_FD int out = fcntl(s->pty, F_DUPFD_CLOEXEC, 3);
@@ -250,7 +250,7 @@ static int begin_terminal(struct stdio *s, struct err *err)
 	return 0;
 }
 
-static int begin_pipe(struct stdio *s, int i, struct err *err)
+static int begin_pipe(struct proc_io *s, int i, struct err *err)
 {
 	struct stream *stream = &s->streams[i];
 	int ret;
@@ -270,7 +270,7 @@ static int begin_pipe(struct stdio *s, int i, struct err *err)
 	return 0;
 }
 
-int stdio_begin(struct stdio *s, struct err *err)
+int proc_io_begin(struct proc_io *s, struct err *err)
 {
 	int ret = 0;
 
@@ -282,7 +282,7 @@ int stdio_begin(struct stdio *s, struct err *err)
 	return ret;
 }
 
-void stdio_close_stdin(struct stdio *s)
+void proc_io_close_stdin(struct proc_io *s)
 {
 	struct stream *stream = &s->streams[0];
 
@@ -294,13 +294,13 @@ void stdio_close_stdin(struct stdio *s)
 		own_close(&stream->agent_fd);
 }
 
-void stdio_exited(struct stdio *s)
+void proc_io_exited(struct proc_io *s)
 {
 	s->exited = true;
 	relay_destroy(s->streams[0].relay);
 	s->streams[0].relay = NULL;
 	s->streams[0].ended = true;
-	stdio_close_child_fds(s);
+	proc_io_close_child_fds(s);
 	for (int i = 0; i < 3 && !s->begun; i++) {
 		stream_ticket_cancel(s->streams[i].ticket);
 		s->streams[i].ticket = NULL;

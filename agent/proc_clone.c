@@ -1,5 +1,5 @@
-/* See process_clone.h. */
-#include "agent/process_clone.h"
+/* See proc_clone.h. */
+#include "agent/proc_clone.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static const struct {
 	{OCI_NS_USER, CLONE_NEWUSER}, {OCI_NS_TIME, CLONE_NEWTIME},
 };
 
-int process_namespaces(const struct oci_spec *spec)
+int proc_namespaces(const struct oci_spec *spec)
 {
 	int flags = CLONE_NEWNS | CLONE_NEWCGROUP;
 
@@ -74,8 +74,8 @@ static pid_t clone_into_pid_namespace(const struct child_plan *plan, int cgroup_
 	return pid < 0 ? err_set(err, code, "make the process") : pid;
 }
 
-int process_clone(const struct child_plan *plan, int cgroup_fd, pid_t *pid, int *pidfd,
-		  struct err *err)
+int proc_clone(const struct child_plan *plan, int cgroup_fd, pid_t *pid, int *pidfd,
+	       struct err *err)
 {
 	bool join = plan->join_pidfd >= 0;
 	int fd = -1;
@@ -84,7 +84,7 @@ int process_clone(const struct child_plan *plan, int cgroup_fd, pid_t *pid, int 
 	if (join && (plan->join_namespaces & CLONE_NEWPID)) {
 		child = clone_into_pid_namespace(plan, cgroup_fd, &fd, err);
 	} else {
-		int flags = join ? 0 : process_namespaces(plan->spec) & ~CLONE_NEWCGROUP;
+		int flags = join ? 0 : proc_namespaces(plan->spec) & ~CLONE_NEWCGROUP;
 
 		child = clone_child(plan, flags, cgroup_fd, &fd);
 		if (child < 0)
@@ -113,13 +113,13 @@ static int write_map(pid_t pid, const char *file, const struct oci_id_mapping *m
 	return path_poke(AT_FDCWD, path, n ? text.data : "0 0 4294967295\n", err);
 }
 
-int process_prepare(const struct child_plan *plan, pid_t pid, struct err *err)
+int proc_prepare(const struct child_plan *plan, pid_t pid, struct err *err)
 {
 	const struct oci_spec *spec = plan->spec;
 	char path[64], score[16];
 	int ret = 0;
 
-	if (plan->join_pidfd < 0 && (process_namespaces(spec) & CLONE_NEWUSER)) {
+	if (plan->join_pidfd < 0 && (proc_namespaces(spec) & CLONE_NEWUSER)) {
 		ret = write_map(pid, "uid_map", spec->uid_mappings, spec->nuid_mappings, err);
 		if (ret == 0)
 			ret = write_map(pid, "gid_map", spec->gid_mappings, spec->ngid_mappings,

@@ -6,8 +6,8 @@
  *
  * Thread: the loop's. Answers come by callbacks, each called exactly once, some before the asking function returns.
  */
-#ifndef NACRE_AGENT_PROCESS_H
-#define NACRE_AGENT_PROCESS_H
+#ifndef NACRE_AGENT_PROC_H
+#define NACRE_AGENT_PROC_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,20 +19,20 @@
 #include "base/err.h"
 #include "base/loop.h"
 
-struct process;
+struct proc;
 
-struct process_exit {
+struct proc_exit {
 	uint32_t status; /* 0..255, 128 + signal */
 	uint64_t at_ns;  /* CLOCK_REALTIME */
 	bool oom_killed;
 };
 
 /* why->code 0: it went well. */
-typedef void (*process_fn)(void *arg, const struct err *why);
+typedef void (*proc_fn)(void *arg, const struct err *why);
 /* exit is NULL when the process was given up before it was waited for; why says so then. */
-typedef void (*process_wait_fn)(void *arg, const struct process_exit *exit, const struct err *why);
+typedef void (*proc_wait_fn)(void *arg, const struct proc_exit *exit, const struct err *why);
 
-struct process_params {
+struct proc_params {
 	struct loop *loop;
 	struct stream_door *door;
 	int cgroup_fd; /* lent for the life of the process */
@@ -40,32 +40,30 @@ struct process_params {
 		plan; /* spec and process in it are lent for the life of the process, the rest for the call;
 					  stdio and channel are filled in here */
 	const uint8_t *tokens[3];
-	process_fn on_created; /* ready at the exec barrier, or why not */
+	proc_fn on_created; /* ready at the exec barrier, or why not */
 	void *arg;
 };
 
-int process_create(const struct process_params *params, struct process **out,
-		   struct err *err) MUST_CHECK;
+int proc_create(const struct proc_params *params, struct proc **out, struct err *err) MUST_CHECK;
 /* Kills what still runs; open questions are answered with ECANCELED (waits: with the exit, if it is known). */
-void process_destroy(struct process *process);
+void proc_destroy(struct proc *process);
 
-pid_t process_pid(const struct process *process);
+pid_t proc_pid(const struct proc *process);
 /* Lent. */
-int process_pidfd(const struct process *process);
-bool process_has_exited(const struct process *process);
+int proc_pidfd(const struct proc *process);
+bool proc_has_exited(const struct proc *process);
 /* Asked to start, if not yet through the barrier. */
-bool process_was_started(const struct process *process);
+bool proc_was_started(const struct proc *process);
 
 /* Through the barrier, once the wanted streams are connected (10 s). */
-void process_start(struct process *process, process_fn fn, void *arg);
-int process_signal(struct process *process, int signo, struct err *err) MUST_CHECK;
-int process_resize(struct process *process, uint32_t width, uint32_t height,
-		   struct err *err) MUST_CHECK;
-void process_close_stdin(struct process *process);
+void proc_start(struct proc *process, proc_fn fn, void *arg);
+int proc_signal(struct proc *process, int signo, struct err *err) MUST_CHECK;
+int proc_resize(struct proc *process, uint32_t width, uint32_t height, struct err *err) MUST_CHECK;
+void proc_close_stdin(struct proc *process);
 /* Answered when DONE. */
-void process_wait(struct process *process, process_wait_fn fn, void *arg);
+void proc_wait(struct proc *process, proc_wait_fn fn, void *arg);
 
 /* From the reaper: wait status of waitpid(2). */
-void process_reaped(struct process *process, int wait_status);
+void proc_reaped(struct proc *process, int wait_status);
 
 #endif
