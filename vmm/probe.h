@@ -28,14 +28,15 @@ struct probe_verdict {
 	char text[ERR_TEXT_BYTES + 64]; /* one line, without a newline */
 };
 
-/* Tries. Never fails: what goes wrong is a fact. At most about 100 ms. The process's SIGALRM and real timer are used. */
+/* Tries. Never fails: what goes wrong is a fact. At most
+ * 100 ms of processor time and half a second. The process's SIGALRM and real timer are used. */
 void probe_measure(struct probe_facts *out);
 
 void probe_judge(const struct probe_facts *facts, struct probe_verdict *out);
 
 /*
  * The cached facts of this boot: false when there are none, or they are of another boot, or damaged. Only measurements are
- * cached, never failures: a module may be loaded, a permission given.
+ * cached, never failures: a module may be loaded, a permission given, a busy host be idle again.
  */
 bool probe_cache_parse(const char *text, const char *boot_id, struct probe_facts *out) MUST_CHECK;
 bool probe_cache_load(const char *dir, struct probe_facts *out) MUST_CHECK;
