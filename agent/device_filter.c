@@ -74,9 +74,10 @@ static int32_t access_bits(const struct oci_device_rule *rule)
 
 /*
  * An allowing rule answers when it covers all the wanted access, a denying one when it touches any of it. A criterion that
- * does not hold jumps behind the rule; the jumps are filled in once that place is known.
+ * does not hold jumps behind the rule; the jumps are filled in once that place is known. Returns whether the rule answers
+ * always: what would follow is unreachable then, which the kernel's verifier refuses.
  */
-static void emit_rule(struct program *p, const struct oci_device_rule *rule)
+static bool emit_rule(struct program *p, const struct oci_device_rule *rule)
 {
 	const uint8_t jne = BPF_JMP | BPF_JNE | BPF_K, jeq = BPF_JMP | BPF_JEQ | BPF_K;
 	const int32_t bits = access_bits(rule);
@@ -94,11 +95,14 @@ static void emit_rule(struct program *p, const struct oci_device_rule *rule)
 		emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_6, 0, 0, rule->allow ? ~bits : bits);
 		emit(p, rule->allow ? jne : jeq, BPF_REG_6, 0, 0, 0);
 	}
+	bool always = p->len == start;
+
 	emit_answer(p, rule->allow);
 	for (size_t i = start; i < p->len - 2; i++) {
 		if (BPF_CLASS(p->insns[i].code) == BPF_JMP)
 			p->insns[i].off = (int16_t)(p->len - i - 1);
 	}
+	return always;
 }
 
 int device_filter_build(const struct oci_device_rule *rules, size_t n, struct bpf_insn **out,
@@ -115,10 +119,12 @@ int device_filter_build(const struct oci_device_rule *rules, size_t n, struct bp
 		return err_set(err, ENOMEM, "make the device rules");
 	emit_prologue(&p);
 	for (size_t i = ARRAY_SIZE(default_rules); i-- > 0;)
-		emit_rule(&p, &default_rules[i]);
-	for (size_t i = n; i-- > 0;)
-		emit_rule(&p, &rules[i]);
-	emit_answer(&p, false);
+		(void)emit_rule(&p, &default_rules[i]);
+	bool answered = false;
+	for (size_t i = n; i-- > 0 && !answered;)
+		answered = emit_rule(&p, &rules[i]);
+	if (!answered)
+		emit_answer(&p, false);
 	*len = p.len;
 	*out = p.insns;
 	return 0;
