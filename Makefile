@@ -34,9 +34,8 @@ CFLAGS += -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(HARDEN) -fPIE -pth
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(LDSAN)
 STATIC_PIE := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack
 
-LIBS_RUNTIME := -ljson-c -lprotobuf-c -lseccomp -lcap -lmnl
-LIBS_VMM := -lseccomp
-LIBS_AGENT := -ljson-c -lprotobuf-c -lseccomp -lcap
+LIBS_RUNTIME := -ljson-c -lprotobuf-c -lmd
+LIBS_AGENT := -ljson-c -lprotobuf-c -lseccomp
 
 # --- sources, one a line ---------------------------------------------------------------------------------------------
 BASE := \
@@ -157,7 +156,6 @@ RUNTIME := \
 	runtime/resources.o \
 	runtime/rootfs_mount.o \
 	runtime/sandbox.o \
-	runtime/sha256.o \
 	runtime/shared_tree.o \
 	runtime/shim.o \
 	runtime/shim_delete.o \
@@ -200,6 +198,7 @@ AGENT := \
 
 # Each is tests/fuzz/NAME.c with its corpus in tests/fuzz/corpus/NAME without _fuzz.
 FUZZ_TARGETS := \
+	agent_fuzz \
 	blk_fuzz \
 	fuse_fuzz \
 	mmio_fuzz \
@@ -211,15 +210,21 @@ FUZZ_TARGETS := \
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
 	agent_container_test \
+	agent_stream_test \
+	agent_test \
 	base_test \
 	blk_test \
+	bus_test \
+	cmdline_test \
 	config_test \
 	fs_attr_test \
 	fs_dir_test \
 	fs_hostile_test \
 	fs_io_test \
 	fs_test \
+	gmem_test \
 	mmio_test \
+	probe_test \
 	queue_test \
 	rng_test \
 	ttrpc_test \
@@ -292,7 +297,7 @@ $(O)/bin/nacre: $(O)/runtime/main.o $(O)/runtime.a $(O)/proto.a $(O)/config.a $(
 $(O)/bin/vmm: $(O)/vmm/main.o $(O)/vmm.a $(O)/base.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^ $(LIBS_VMM)
+	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^
 
 $(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(O)/vmm.a $(O)/base.a
 	$(call say,LD,$@)
@@ -314,7 +319,7 @@ $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
-		-lcmocka $(LIBS_RUNTIME) $(LIBS_VMM)
+		-lcmocka $(LIBS_RUNTIME) $(LIBS_AGENT)
 
 unit-tests: $(UNIT_TESTS:%=$(O)/tests/unit/%)
 
@@ -327,7 +332,7 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
-		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_RUNTIME) $(LIBS_VMM)
+		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_RUNTIME) $(LIBS_AGENT)
 
 $(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/vsock_fuzz: $(O)/tests/unit/fake_driver.o
 $(O)/bin/fuse_fuzz: $(O)/tests/unit/fs_client.o

@@ -144,16 +144,20 @@ static char *home_variable(uint32_t uid)
 
 int exec_environment(const struct oci_process *process, char ***out, struct err *err)
 {
-	const char *home = env_get(process->env.v, "HOME");
+	const char *home = process->env.n ? env_get(process->env.v, "HOME") : NULL;
+	bool need_home = !home || !home[0];
 	AUTO_FREE char **env = calloc(process->env.n + 2, sizeof(*env));
+	size_t n = 0;
 
 	if (!env)
 		return err_set(err, ENOMEM, "make the environment");
-	if (process->env.n)
-		memcpy(env, process->env.v, process->env.n * sizeof(*env));
-	if (!home || !home[0]) {
-		env[process->env.n] = home_variable(process->user.uid);
-		if (!env[process->env.n])
+	for (size_t i = 0; i < process->env.n; i++) {
+		if (!need_home || !str_starts(process->env.v[i], "HOME="))
+			env[n++] = process->env.v[i];
+	}
+	if (need_home) {
+		env[n] = home_variable(process->user.uid);
+		if (!env[n])
 			return err_set(err, ENOMEM, "make the environment");
 	}
 	*out = TAKE_PTR(&env);
