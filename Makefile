@@ -214,9 +214,12 @@ UNIT_TESTS := \
 	agent_test \
 	base_test \
 	blk_test \
+	boot_image_test \
+	boot_load_test \
 	bus_test \
 	cmdline_test \
 	config_test \
+	cpuid_test \
 	fs_attr_test \
 	fs_dir_test \
 	fs_hostile_test \
@@ -227,6 +230,7 @@ UNIT_TESTS := \
 	probe_test \
 	queue_test \
 	rng_test \
+	serial_test \
 	ttrpc_test \
 	virtio_test \
 	vsock_test

@@ -1,0 +1,286 @@
+/* What a booted kernel finds in memory: image, initramfs, command line, memory map, vCPUs; and what does not fit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/kernel.h"
+#include "vmm/arch/x86_64/layout.h"
+
+#define MIB 0x100000ULL
+#define GIB 0x40000000ULL
+
+/* A memfd with `len` bytes behind a name that can be opened. */
+struct file {
+	int fd;
+	char path[32];
+};
+
+static struct file file_of(const void *data, size_t len, size_t size)
+{
+	struct file f = {.fd = memfd_create("file", MFD_CLOEXEC)};
+
+	assert_true(f.fd >= 0);
+	assert_int_equal(write(f.fd, data, len), (ssize_t)len);
+	assert_int_equal(ftruncate(f.fd, (off_t)size), 0);
+	(void)snprintf(f.path, sizeof(f.path), "/proc/self/fd/%d", f.fd);
+	return f;
+}
+
+/* The smallest bzImage: a setup sector and 16 bytes of kernel. */
+static struct file bzimage(uint32_t initrd_max)
+{
+	uint8_t bytes[2 * 512 + 16] = {0};
+	struct setup_header h = {
+		.setup_sects = 1,
+		.syssize = 1,
+		.boot_flag = 0xaa55,
+		.jump = 0x6aeb,
+		.header = 0x53726448,
+		.version = 0x20f,
+		.loadflags = LOADED_HIGH,
+		.initrd_addr_max = initrd_max,
+		.cmdline_size = 100,
+		.pref_address = MIB,
+		.init_size = (uint32_t)MIB,
+	};
+
+	memcpy(bytes + 0x1f1, &h, sizeof(h));
+	memcpy(bytes + 1024, "kernel kernel 16", 16);
+	return file_of(bytes, sizeof(bytes), sizeof(bytes));
+}
+
+static struct gmem *ram(uint64_t bytes)
+{
+	struct gmem_range ranges[GMEM_MAX_REGIONS];
+	struct gmem *mem = NULL;
+
+	assert_int_equal(gmem_create(ranges, arch_ram_ranges(bytes, ranges), &mem, NULL), 0);
+	return mem;
+}
+
+static void test_ram_ranges(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		size_t n;
+		uint64_t low, high;
+	} cases[] = {
+		{32 * MIB, 1, 32 * MIB, 0},     {3 * GIB - MIB, 1, 3 * GIB - MIB, 0},
+		{3 * GIB, 1, 3 * GIB, 0},       {3 * GIB + MIB, 2, 3 * GIB, MIB},
+		{8 * GIB, 2, 3 * GIB, 5 * GIB},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct gmem_range r[GMEM_MAX_REGIONS];
+
+		assert_int_equal(arch_ram_ranges(cases[i].bytes, r), cases[i].n);
+		assert_int_equal(r[0].at.v, 0);
+		assert_int_equal(r[0].len_bytes, cases[i].low);
+		if (cases[i].n == 2) {
+			assert_int_equal(r[1].at.v, 4 * GIB);
+			assert_int_equal(r[1].len_bytes, cases[i].high);
+		}
+	}
+}
+
+static void test_initrd_place(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t ram, size, max;
+		uint64_t at; /* 0: refused */
+	} cases[] = {
+		{"at the end of RAM", 32 * MIB, 5000, UINT32_MAX, 32 * MIB - 0x2000},
+		{"a whole page", 32 * MIB, 4096, UINT32_MAX, 32 * MIB - 0x1000},
+		{"below the kernel's limit", 32 * MIB, 4096, 16 * MIB - 1, 16 * MIB - 0x1000},
+		{"below the hole", 3 * GIB + MIB, 4096, UINT32_MAX, 3 * GIB - 0x1000},
+		{"just behind the kernel", 32 * MIB, 30 * MIB, UINT32_MAX, 2 * MIB},
+		{"one byte too many", 32 * MIB, 30 * MIB + 1, UINT32_MAX, 0},
+		{"larger than RAM", 32 * MIB, 64 * MIB, UINT32_MAX, 0},
+		{"larger than 4 GiB", 32 * MIB, 5 * GIB, UINT32_MAX, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(cases[i].ram);
+		struct file kernel = bzimage((uint32_t)cases[i].max);
+		struct file initrd = file_of("initrd", 6, cases[i].size);
+		struct arch_boot boot = {kernel.path, initrd.path, "quiet", 1};
+		struct boot_params params;
+		struct arch_entry entry;
+		struct err err = ERR_INIT;
+		int rc = arch_boot_load(&boot, mem, &entry, &err);
+		char bytes[6];
+
+		print_message("%s\n", cases[i].name);
+		(void)close(kernel.fd);
+		(void)close(initrd.fd);
+		if (cases[i].at == 0) {
+			assert_true(rc < 0);
+			assert_non_null(strstr(err.text, "more memory"));
+			continue;
+		}
+		assert_int_equal(rc, 0);
+		assert_int_equal(entry.protocol, X86_PROTOCOL_LINUX);
+		assert_true(gmem_read(mem, entry.info, &params, sizeof(params)));
+		assert_int_equal(params.hdr.ramdisk_image, cases[i].at);
+		assert_int_equal(params.hdr.ramdisk_size, cases[i].size);
+		assert_true(gmem_read(mem, GPA(cases[i].at), bytes, 6));
+		assert_memory_equal(bytes, "initrd", 6);
+	}
+}
+
+static void test_boot_params(void **state)
+{
+	CLEANUP(own_gmem_destroy) struct gmem *mem = ram(4 * GIB);
+	struct file kernel = bzimage(UINT32_MAX);
+	struct arch_boot boot = {kernel.path, NULL, "a=b c", 3};
+	struct boot_params p;
+	struct arch_entry entry;
+	char bytes[16];
+
+	(void)state;
+	assert_int_equal(arch_boot_load(&boot, mem, &entry, NULL), 0);
+	(void)close(kernel.fd);
+	assert_int_equal(entry.pc.v, MIB);
+	assert_true(gmem_read(mem, entry.pc, bytes, 16));
+	assert_memory_equal(bytes, "kernel kernel 16", 16);
+	assert_true(gmem_read(mem, entry.info, &p, sizeof(p)));
+	assert_int_equal(p.hdr.ramdisk_size, 0);
+	assert_int_equal(p.e820_entries, 4);
+	assert_int_equal(p.e820_table[0].size, X86_MPTABLE_ADDR);
+	assert_int_equal(p.e820_table[1].type, 2);
+	assert_int_equal(p.e820_table[1].addr + p.e820_table[1].size, MIB);
+	assert_int_equal(p.e820_table[2].addr + p.e820_table[2].size, 3 * GIB);
+	assert_int_equal(p.e820_table[3].addr, 4 * GIB);
+	assert_int_equal(p.e820_table[3].size, GIB);
+	assert_true(gmem_read(mem, GPA(p.hdr.cmd_line_ptr), bytes, 6));
+	assert_string_equal(bytes, "a=b c");
+}
+
+static void test_refused(void **state)
+{
+	char line[102];
+	struct file kernel = bzimage(UINT32_MAX);
+	struct file text = file_of("#!/bin/sh\n", 10, 4096);
+	const struct {
+		const char *name;
+		struct arch_boot boot;
+		const char *error;
+	} cases[] = {
+		{"good", {kernel.path, NULL, line + 1, 1}, NULL},
+		{"command line a byte too long", {kernel.path, NULL, line, 1}, "too long"},
+		{"no kernel", {"/nonexistent/k", NULL, "", 1}, "open '/nonexistent/k'"},
+		{"kernel is a directory", {"/", NULL, "", 1}, "not a regular file"},
+		{"kernel is a script", {text.path, NULL, "", 1}, "neither an ELF"},
+		{"no initramfs", {kernel.path, "/nonexistent/i", "", 1}, "initramfs: open"},
+	};
+
+	(void)state;
+	memset(line, 'x', 101);
+	line[101] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(32 * MIB);
+		struct arch_entry entry;
+		struct err err = ERR_INIT;
+		int rc = arch_boot_load(&cases[i].boot, mem, &entry, &err);
+
+		print_message("%s\n", cases[i].name);
+		assert_int_equal(rc < 0, cases[i].error != NULL);
+		if (cases[i].error)
+			assert_non_null(strstr(err.text, cases[i].error));
+	}
+	(void)close(kernel.fd);
+	(void)close(text.fd);
+}
+
+static uint8_t sum(const uint8_t *p, size_t n)
+{
+	uint8_t s = 0;
+
+	while (n-- > 0)
+		s = (uint8_t)(s + *p++);
+	return s;
+}
+
+/* The table as a kernel walks it: type by type, entry by entry. */
+static void test_mptable(void **state)
+{
+	static const uint32_t counts[] = {1, 2, 254};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(32 * MIB);
+		struct file kernel = bzimage(UINT32_MAX);
+		struct arch_boot boot = {kernel.path, NULL, "", counts[i]};
+		struct arch_entry entry;
+		uint8_t mpf[16], table[8192];
+		uint32_t seen[5] = {0};
+		uint16_t len;
+		uint8_t *p;
+
+		assert_int_equal(arch_boot_load(&boot, mem, &entry, NULL), 0);
+		(void)close(kernel.fd);
+		assert_true(gmem_read(mem, GPA(X86_MPF_ADDR), mpf, sizeof(mpf)));
+		assert_memory_equal(mpf, "_MP_", 4);
+		assert_int_equal(sum(mpf, sizeof(mpf)), 0);
+		assert_true(gmem_read(mem, GPA(X86_MPTABLE_ADDR), table, sizeof(table)));
+		memcpy(&len, table + 4, sizeof(len));
+		assert_memory_equal(table, "PCMP", 4);
+		assert_int_equal(sum(table, len), 0);
+		for (p = table + 44; p < table + len; p += *p == 0 ? 20 : 8) {
+			assert_true(*p < 5);
+			if (*p == 0) {
+				assert_int_equal(p[1], seen[0]); /* APIC id */
+				assert_int_equal(p[3], seen[0] == 0 ? 3 : 1);
+			}
+			if (*p == 2)
+				assert_int_equal(p[1], X86_IOAPIC_ID);
+			if (*p == 3) {
+				assert_int_equal(p[5], seen[3]); /* line n is pin n */
+				assert_int_equal(p[7], seen[3]);
+			}
+			seen[*p]++;
+		}
+		assert_ptr_equal(p, table + len);
+		assert_int_equal(seen[0], counts[i]);
+		assert_int_equal(seen[1], 1);
+		assert_int_equal(seen[2], 1);
+		assert_int_equal(seen[3], 24);
+		assert_int_equal(seen[4], 2);
+	}
+}
+
+static void test_slots(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < arch_virtio_slots(); i++) {
+		struct arch_slot s = arch_virtio_slot(i);
+
+		assert_int_equal(s.base.v, 0xd0000000ULL + i * 0x1000ULL);
+		assert_int_equal(s.irq, 5 + i);
+		assert_true(s.irq < X86_IOAPIC_PINS);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ram_ranges),  cmocka_unit_test(test_initrd_place),
+		cmocka_unit_test(test_boot_params), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_mptable),     cmocka_unit_test(test_slots),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

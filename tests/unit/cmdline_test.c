@@ -1,0 +1,230 @@
+/* The vmm's own command line (vmm/options), and the one it makes for the guest's kernel (vmm/cmdline). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/own.h"
+#include "vmm/arch/arch.h"
+#include "vmm/cmdline.h"
+#include "vmm/options.h"
+
+#define MAX_ARGS 12
+#define K        "-kernel", "vmlinux"
+
+static int parse(const char *const *args, struct options *o, struct err *err)
+{
+	char *argv[MAX_ARGS + 2] = {0};
+	/* Strings without properties stay in argv, which outlives the options. */
+	static char kept[MAX_ARGS + 1][256];
+	int argc = 1;
+
+	argv[0] = kept[0];
+	for (; args[argc - 1]; argc++) {
+		(void)snprintf(kept[argc], sizeof(kept[argc]), "%s", args[argc - 1]);
+		argv[argc] = kept[argc];
+	}
+	return options_parse(argc, argv, o, err);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *args[MAX_ARGS];
+		const char *text; /* somewhere in the error */
+	} cases[] = {
+		{{NULL}, "-kernel is missing"},
+		{{"-m", "64"}, "-kernel is missing"},
+		{{"-kernel"}, "-kernel: FILE is missing"},
+		{{K, "-krenel", "x"}, "'-krenel' is no option"},
+		{{K, "vmlinux"}, "'vmlinux' is no option"},
+		{{K, "---m", "64"}, "'---m' is no option"},
+		{{K, "-m", "31"}, "at least 32 MiB"},
+		{{K, "-m", "0"}, "at least 32 MiB"},
+		{{K, "-m", "-1"}, "-m -1:"},
+		{{K, "-m", "12x"}, "-m 12x:"},
+		{{K, "-m", "G"}, "-m G:"},
+		{{K, "-m", ""}, "-m :"},
+		{{K, "-m", "16385G"}, "at most 16384G"},
+		{{K, "-m", "18446744073709551615G"}, "at most"},
+		{{K, "-m", "0000000000000000000000000000064"}, "not a size"},
+		{{K, "-smp", "0"}, "from 1 to 254"},
+		{{K, "-smp", "255"}, "can have 254"},
+		{{K, "-smp", "two"}, "from 1 to 254"},
+		{{K, "-serial", "tty"}, "-serial tty:"},
+		{{K, "-serial", "fd:-1"}, "open descriptor"},
+		{{K, "-serial", "file:"}, "-serial file:"},
+		{{K, "-monitor-fd", "x"}, "-monitor-fd x:"},
+		{{K, "-kvm-fd", "4294967296"}, "-kvm-fd"},
+		{{K, "-device", "virtio-net-device"}, "no such device"},
+		{{K, "-device", "virtio-rng-device,bus=1"}, "no property 'bus'"},
+		{{K, "-device", "virtio-rng-device,id"}, "key=value"},
+		{{K, "-device", "virtio-blk-device"}, "drive= is missing"},
+		{{K, "-device", "virtio-blk-device,drive=d"}, "no -drive has the id 'd'"},
+		{{K, "-drive", "file=x"}, "id= is missing"},
+		{{K, "-drive", "id=d"}, "either file= or fd="},
+		{{K, "-drive", "id=d,file=x,fd=3"}, "either file= or fd="},
+		{{K, "-drive", "id=d,file=x,readonly=yes"}, "on or off"},
+		{{K, "-drive", "id=d,file=x,format=qcow2"}, "format=raw"},
+		{{K, "-drive", "id=d,file=x,serial=123456789012345678901"}, "20 bytes"},
+		{{K, "-drive", "id=d,file=x", "-drive", "id=d,file=y"}, "id is taken"},
+		{{K, "-drive", "id=d,file=x", "-device", "virtio-blk-device,drive=d", "-device",
+		  "virtio-blk-device,drive=d"},
+		 "used twice"},
+		{{K, "-device", "virtio-fs-device,dir=/"}, "tag="},
+		{{K, "-device", "virtio-fs-device,tag=1234567890123456789012345678901234567,dir=/"},
+		 "tag="},
+		{{K, "-device", "virtio-fs-device,tag=t"}, "either dir= or fd="},
+		{{K, "-device", "virtio-fs-device,tag=t,dir=/,fd=3"}, "either dir= or fd="},
+		{{K, "-device", "virtio-vsock-device"}, "guest-cid= is missing"},
+		{{K, "-device", "virtio-vsock-device,guest-cid=2"}, "from 3 to"},
+		{{K, "-device", "virtio-vsock-device,guest-cid=4294967295"}, "from 3 to"},
+		{{K, "-device", "virtio-vsock-device,guest-cid=3,path=p,listen-fd=4"},
+		 "exclude each other"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_OPTIONS struct options o = {0};
+		struct err err = ERR_INIT;
+
+		print_message("%s\n", cases[i].text);
+		assert_true(parse(cases[i].args, &o, &err) < 0);
+		assert_non_null(strstr(err.text, cases[i].text));
+	}
+}
+
+static void test_sizes(void **state)
+{
+	static const struct {
+		const char *arg;
+		uint64_t mib;
+	} cases[] = {{"32", 32},
+		     {"512M", 512},
+		     {"2G", 2048},
+		     {"size=1G", 1024},
+		     {"16384G", 16ULL << 20}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *const args[] = {K, "-m", cases[i].arg, NULL};
+		AUTO_OPTIONS struct options o = {0};
+
+		assert_int_equal(parse(args, &o, NULL), 0);
+		assert_int_equal(o.memory_mib, cases[i].mib);
+	}
+}
+
+static void test_devices(void **state)
+{
+	const char *const args[] = {
+		"--kernel", "k",
+		"-smp",     "cpus=254",
+		"-device",  "virtio-blk-device,drive=root,id=b",
+		"-device",  "virtio-vsock-device,guest-cid=3,listen-fd=5,agent-fd=6",
+		"-device",  "virtio-fs-device,tag=t,dir=/a,,b,readonly=on",
+		NULL,
+	};
+	/* The drive may come after the device that names it. */
+	const char *const drive[] = {"-kernel", "k",
+				     "-device", "virtio-blk-device,drive=root",
+				     "-drive",  "id=root,fd=7,readonly=on,format=raw",
+				     NULL};
+	AUTO_OPTIONS struct options o = {0};
+	AUTO_OPTIONS struct options p = {0};
+
+	(void)state;
+	assert_int_equal(parse(drive, &p, NULL), 0);
+	assert_int_equal(options_drive(&p, "root")->fd, 7);
+	assert_true(options_drive(&p, "root")->readonly);
+	assert_null(options_drive(&p, "roo"));
+
+	assert_true(parse(args, &o, NULL) < 0); /* no such drive */
+	assert_int_equal(o.vcpus, 254);
+	assert_int_equal(o.ndevices, 3);
+	assert_int_equal(o.devices[0].kind, OPTION_DEVICE_BLK);
+	assert_string_equal(o.devices[0].id, "b");
+	assert_int_equal(o.devices[1].kind, OPTION_DEVICE_VSOCK);
+	assert_int_equal(o.devices[1].guest_cid, 3);
+	assert_int_equal(o.devices[1].listen_fd, 5);
+	assert_int_equal(o.devices[1].agent_fd, 6);
+	assert_int_equal(o.devices[2].kind, OPTION_DEVICE_FS);
+	assert_string_equal(o.devices[2].dir, "/a,b");
+	assert_int_equal(o.devices[2].fd, -1);
+	assert_true(o.devices[2].readonly);
+}
+
+static void test_defaults(void **state)
+{
+	const char *const args[] = {K, NULL};
+	AUTO_OPTIONS struct options o = {0};
+
+	(void)state;
+	assert_int_equal(parse(args, &o, NULL), 0);
+	assert_int_equal(o.memory_mib, 256);
+	assert_int_equal(o.vcpus, 1);
+	assert_int_equal(o.serial, SERIAL_NONE);
+	assert_int_equal(o.monitor_fd, -1);
+	assert_int_equal(o.kvm_fd, -1);
+}
+
+static void test_too_many(void **state)
+{
+	static char *argv[2 * (OPTIONS_MAX_DEVICES + 1) + 3];
+	AUTO_OPTIONS struct options o = {0};
+	struct err err = ERR_INIT;
+	int argc = 0;
+
+	(void)state;
+	argv[argc++] = strdup("vmm");
+	argv[argc++] = strdup("-kernel");
+	argv[argc++] = strdup("k");
+	for (int i = 0; i <= OPTIONS_MAX_DEVICES; i++) {
+		argv[argc++] = strdup("-device");
+		argv[argc++] = strdup("virtio-rng-device");
+	}
+	assert_true(options_parse(argc, argv, &o, &err) < 0);
+	assert_non_null(strstr(err.text, "too many devices"));
+	while (argc > 0)
+		free(argv[--argc]);
+}
+
+static void test_kernel_cmdline(void **state)
+{
+	struct arch_slot slots[] = {arch_virtio_slot(0), arch_virtio_slot(1)};
+	static const struct {
+		const char *console;
+		size_t nslots;
+		const char *user;
+		const char *line;
+	} cases[] = {
+		{"ttyS0", 0, NULL, "console=ttyS0 reboot=k panic=-1"},
+		{NULL, 0, "", "8250.nr_uarts=0 reboot=k panic=-1"},
+		{"ttyS0", 2, "quiet -- x",
+		 "console=ttyS0 reboot=k panic=-1 virtio_mmio.device=4K@0xd0000000:5 "
+		 "virtio_mmio.device=4K@0xd0001000:6 quiet -- x"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct cmdline_params p = {cases[i].console, slots, cases[i].nslots, cases[i].user};
+		AUTO_FREE char *line = NULL;
+
+		assert_int_equal(cmdline_build(&p, &line, NULL), 0);
+		assert_string_equal(line, cases[i].line);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused),  cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_devices),  cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_too_many), cmocka_unit_test(test_kernel_cmdline),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
