@@ -148,6 +148,7 @@ RUNTIME := \
 	runtime/monitor.o \
 	runtime/monitor_client.o \
 	runtime/monitor_spawn.o \
+	runtime/mount_points.o \
 	runtime/options.o \
 	runtime/process.o \
 	runtime/procid.o \
@@ -200,9 +201,11 @@ AGENT := \
 FUZZ_TARGETS := \
 	agent_fuzz \
 	blk_fuzz \
+	boot_fuzz \
 	fuse_fuzz \
 	mmio_fuzz \
 	oci_fuzz \
+	options_fuzz \
 	queue_fuzz \
 	ttrpc_fuzz \
 	vsock_fuzz

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "runtime/agent_client.h"
+#include "runtime/mount_points.h"
 #include "runtime/sandbox.h"
 #include "runtime/shared_tree.h"
 
@@ -216,6 +217,8 @@ static int host_side(struct container *c, const struct container_params *params,
 	}
 	if (!rc && access(c->plan->rootfs_host, F_OK))
 		rc = err_set(err, errno, "rootfs '%s' of the bundle", c->plan->rootfs_host);
+	if (!rc && c->plan->rootfs_readonly)
+		rc = mount_points_make(c->spec, c->plan->rootfs_host, err);
 	if (!rc) {
 		rc = shared_tree_add(c->sandbox->state_dir, c->plan, err);
 		c->shared = !rc;

@@ -125,6 +125,7 @@ static int start_monitor(struct launching *l, struct err *err)
 		.state_dir = l->state_dir,
 		.namespace_ = "",
 		.events = "",
+		.address = "",
 		.debug = l->p->debug,
 		.single = true,
 	};

@@ -1,6 +1,6 @@
 /*
  * One program, two faces and their helpers: the name it is called by decides between containerd's shim and the OCI command line,
- * a first word with a dot names a role that this program starts of itself.
+ * two first words name roles that this program starts of itself.
  */
 #include <libgen.h>
 #include <stdlib.h>
@@ -15,8 +15,8 @@ static const struct {
 	const char *word;
 	int (*run)(int argc, char *const argv[]);
 } roles[] = {
-	{"." MONITOR_VERB, monitor_main},
-	{"." STUB_VERB, stub_main},
+	{MONITOR_VERB, monitor_main},
+	{STUB_VERB, stub_main},
 };
 
 int main(int argc, char *argv[])

@@ -219,6 +219,7 @@ static int parse_args(int argc, char *const argv[], struct monitor_args *args, s
 		{"state", 0, OPTION_STRING, &args->state_dir, NULL, NULL},
 		{"namespace", 0, OPTION_STRING, &args->namespace_, NULL, NULL},
 		{"events", 0, OPTION_STRING, &args->events, NULL, NULL},
+		{"address", 0, OPTION_STRING, &args->address, NULL, NULL},
 		{"debug", 0, OPTION_FLAG, &args->debug, NULL, NULL},
 		{"single", 0, OPTION_FLAG, &args->single, NULL, NULL},
 		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},

@@ -1,6 +1,6 @@
 /*
  * What a monitor is told by whoever starts it (`nacre create`, or the shim's `start`), and the starting. The monitor is this
- * program again, by the hidden verb ".monitor", in a session of its own, with nothing of its parent's but the listed files.
+ * program again, by the hidden verb "monitor", in a session of its own, with nothing of its parent's but the listed files.
  */
 #ifndef NACRE_RUNTIME_MONITOR_ARGS_H
 #define NACRE_RUNTIME_MONITOR_ARGS_H
@@ -18,6 +18,8 @@ struct monitor_args {
 	const char *state_dir;  /* absolute; exists */
 	const char *namespace_; /* containerd's; "" in the OCI face */
 	const char *events;     /* containerd's ttrpc socket; "": no events */
+	const char *
+		address; /* containerd's own socket, by which people find its shims; "" in the OCI face */
 	bool debug;
 	/* The OCI face: the sandbox serves one caller and ends when that is gone before anything came of it. */
 	bool single;

@@ -24,18 +24,20 @@ int monitor_spawn(const struct monitor_args *args, int listen_fd, int log_fd, co
 	BUG_ON(nstdio > MONITOR_MAX_STDIO);
 	for (size_t i = 0; i < nstdio; i++)
 		fds[nfds++] = (struct spawn_fd){stdio[i], MONITOR_FD_STDIO + (int)i};
-	const char *argv[] = {"nacre",
-			      "." MONITOR_VERB,
-			      "--id",
-			      args->id,
-			      "--state",
-			      args->state_dir,
-			      "--namespace",
+	const char *argv[] = {*args->address ? "containerd-shim-nacre-v2" : "nacre",
+			      MONITOR_VERB,
+			      "-namespace",
 			      args->namespace_,
-			      "--events",
+			      "-id",
+			      args->id,
+			      "-address",
+			      args->address,
+			      "-state",
+			      args->state_dir,
+			      "-events",
 			      args->events,
-			      args->debug ? "--debug=true" : "--debug=false",
-			      args->single ? "--single=true" : "--single=false",
+			      args->debug ? "-debug=true" : "-debug=false",
+			      args->single ? "-single=true" : "-single=false",
 			      NULL};
 	const struct spawn s = {
 		.path = "/proc/self/exe",

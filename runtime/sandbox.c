@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
+#include "runtime/kvm_probe.h"
 #include "runtime/resources.h"
 #include "runtime/shared_tree.h"
 #include "runtime/state_dir.h"
@@ -140,6 +141,19 @@ void sandbox_destroy(struct sandbox *s)
 	free(s);
 }
 
+/* A KVM that emulates guest kernels looks like any other and then boots nothing. */
+static int check_kvm(struct err *err)
+{
+	char words[KVM_PROBE_WORDS];
+	int rc = kvm_probe_run(STATE_ROOT_DEFAULT, words, err);
+
+	if (rc != -ENOENT)
+		return rc;
+	log_warn("%s: starting the microVM unasked", err->text);
+	*err = (struct err)ERR_INIT;
+	return 0;
+}
+
 int sandbox_prepare(struct sandbox *s, struct err *err)
 {
 	const char *config_dir = getenv("NACRE_CONFIG_DIR");
@@ -152,6 +166,8 @@ int sandbox_prepare(struct sandbox *s, struct err *err)
 	if (!rc)
 		rc = vmm_check_files(s->config->vmm_path, s->config->kernel_path,
 				     s->config->initramfs_path, err);
+	if (!rc)
+		rc = check_kvm(err);
 	if (!rc)
 		rc = shared_tree_enter_namespace(err);
 	if (!rc)

@@ -83,6 +83,7 @@ static int start_monitor(const struct shim_args *args, const char *group, const 
 		.state_dir = state_dir,
 		.namespace_ = args->namespace_,
 		.events = events ? events : "",
+		.address = args->address,
 		.debug = args->debug,
 	};
 	return monitor_spawn(&monitor, listener, log, NULL, 0, &pid, err);

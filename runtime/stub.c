@@ -227,7 +227,7 @@ int stub_spawn(const char *id, const char *socket_path, int tty, pid_t *pid, str
 	AUTO_FD int writer = ready[1];
 	const struct spawn_fd fds[] = {{writer, STUB_FD_READY}, {tty, STUB_FD_TTY}};
 	const char *argv[] = {"nacre",
-			      "." STUB_VERB,
+			      STUB_VERB,
 			      "--id",
 			      id,
 			      "--socket",

@@ -209,11 +209,6 @@ int vmm_check_files(const char *vmm_path, const char *kernel_path, const char *i
 			       initramfs_path);
 	if (access(vmm_path, X_OK))
 		return err_set(err, errno, "the vmm '%s' cannot be run: reinstall Nacre", vmm_path);
-	if (access("/dev/kvm", R_OK | W_OK))
-		return err_say(err, errno,
-			       "/dev/kvm cannot be used (%s): load kvm-intel or kvm-amd, enable "
-			       "virtualisation in the firmware, or give this user access",
-			       strerror(errno));
 	return 0;
 }
 
@@ -247,7 +242,7 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 
 	if (!memory || !vcpus || !serial_arg || !monitor_arg || !fs || !vsock)
 		return err_set(err, ENOMEM, "start the vmm");
-	const char *argv[] = {"nacre-vmm",
+	const char *argv[] = {p->vmm_path,
 			      "-kernel",
 			      p->vm->kernel_path,
 			      "-initrd",

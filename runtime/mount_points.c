@@ -1,0 +1,67 @@
+/* Mount points inside a rootfs: every name is resolved in it (openat2), since an image's links could lead anywhere. */
+#include "runtime/mount_points.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/own.h"
+#include "base/path.h"
+
+/* What lies below an earlier mount is made there, not in the rootfs. */
+static bool is_covered(const struct oci_spec *spec, size_t n)
+{
+	const char *path = spec->mounts[n].destination;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *above = spec->mounts[i].destination;
+		size_t len = strlen(above);
+
+		if (len > 1 && strncmp(path, above, len) == 0 && path[len] == '/')
+			return true;
+	}
+	return false;
+}
+
+static bool wants_file(const struct oci_mount *m)
+{
+	struct stat st;
+
+	return m->source[0] == '/' && stat(m->source, &st) == 0 && !S_ISDIR(st.st_mode) &&
+	       strcmp(m->type, "tmpfs") != 0;
+}
+
+static int make_one(const struct oci_mount *m, int root, struct err *err)
+{
+	AUTO_FD int there = path_open_in_root(root, m->destination, O_PATH, 0);
+
+	if (there >= 0)
+		return 0;
+	if (!wants_file(m))
+		return path_mkdirs_in_root(root, m->destination, 0755, NULL, err);
+	AUTO_FREE char *copy = strdup(m->destination);
+	if (!copy)
+		return err_set(err, ENOMEM, "make mount points");
+	int rc = path_mkdirs_in_root(root, dirname(copy), 0755, NULL, err);
+	if (rc)
+		return rc;
+	AUTO_FD int fd = path_open_in_root(root, m->destination, O_WRONLY | O_CREAT, 0644);
+	return fd < 0 ? err_set(err, -fd, "make the mount point '%s'", m->destination) : 0;
+}
+
+int mount_points_make(const struct oci_spec *spec, const char *rootfs, struct err *err)
+{
+	AUTO_FD int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return err_set(err, errno, "rootfs '%s' of the bundle", rootfs);
+	for (size_t i = 0; i < spec->nmounts; i++) {
+		int rc = is_covered(spec, i) ? 0 : make_one(&spec->mounts[i], root, err);
+		/* A rootfs that is read-only here as well has what it has: the agent says what is missing. */
+		if (rc && rc != -EROFS)
+			return rc;
+	}
+	return 0;
+}
