@@ -149,7 +149,7 @@ RUNTIME := \
 	runtime/monitor_client.o \
 	runtime/monitor_spawn.o \
 	runtime/mount_points.o \
-	runtime/options.o \
+	runtime/flags.o \
 	runtime/process.o \
 	runtime/procid.o \
 	runtime/pty.o \
@@ -365,8 +365,7 @@ install: all
 	ln -sf nacre $(DESTDIR)$(PREFIX)/bin/containerd-shim-nacre-v2
 	install -m 755 $(O)/bin/vmm $(O)/bin/kvm-probe $(DESTDIR)$(PREFIX)/libexec/nacre/
 	install -m 644 $(O)/guest/kernel-$(ARCH) $(O)/guest/initramfs-$(ARCH) $(DESTDIR)$(PREFIX)/share/nacre/
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 
