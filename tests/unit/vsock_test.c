@@ -349,7 +349,7 @@ static void test_handshake(void **state)
 		{"CONNECT\n", false},
 		{"connect 5\n", false},
 		{"\n", false},
-		{"CONNECT 000000000000000005", false}, /* longer than any line */
+		{"CONNECT 0000000000000005", false}, /* as long as a line may be, and no end */
 	};
 	struct guest *g = *state;
 
@@ -502,6 +502,15 @@ static void test_credit_of_the_guest(void **state)
 		expect_none(g);
 	}
 	assert_int_equal(got, sizeof(want));
+	send_credit(g, 5, port, 3000);
+	send_credit(g, 5, port, 2001); /* overtaken on its way: takes no credit back */
+	assert_int_equal(send(fd, want, 500, 0), 500);
+	assert_int_equal(expect(g, VIRTIO_VSOCK_OP_RW).len, 500);
+	g->buf_alloc = 499; /* less than is under way */
+	send_credit(g, 5, port, 3000);
+	assert_int_equal(send(fd, want, 500, 0), 500);
+	(void)expect(g, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+	expect_none(g);
 }
 
 /* What the host says it has forwarded. */
