@@ -89,7 +89,7 @@ struct Nacre__Ttrpc__Response;
 
 /* NULL: not a message, or over the budget. Freed with the generated free_unpacked and the same budget. */
 struct Nacre__Ttrpc__Request *ttrpc_decode_request(const struct ttrpc_reader *r,
-						    struct proto_budget *budget) MUST_CHECK;
+						   struct proto_budget *budget) MUST_CHECK;
 /*
  * The answer in a reader's frame. status->code 0: *out holds the payload. Otherwise status says what went wrong, a
  * drained or undecodable body included, and *out may be NULL.
