@@ -2,6 +2,7 @@
 #include "vmm/arch/x86_64/regs.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -94,14 +95,18 @@ int regs_set_flat(struct kvm_vcpu *vcpu, struct gpa pc, uint32_t ebx, uint32_t e
 	return 0;
 }
 
+/* struct kvm_msrs, whose array has no bound. */
+struct msrs {
+	uint32_t n;
+	uint32_t padding;
+	struct kvm_msr_entry entries[2];
+};
+_Static_assert(offsetof(struct msrs, entries) == sizeof(struct kvm_msrs), "linux/kvm.h");
+
 int regs_set_msrs(struct kvm_vcpu *vcpu, struct err *err)
 {
-	/* kvm_msrs ends in a flexible array, so the two parts stand in one struct. */
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[2];
-	} msrs = {
-		.head = {.nmsrs = 2},
+	struct msrs msrs = {
+		.n = 2,
 		.entries =
 			{
 				{.index = MSR_IA32_MISC_ENABLE, .data = MISC_FAST_STRINGS},
