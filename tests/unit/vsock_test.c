@@ -577,7 +577,7 @@ static void test_data_beyond_the_credit(void **state)
 {
 	struct guest *g = *state;
 	uint32_t port = 0;
-	AUTO_FD int fd = open_conn(g, 5, &port);
+	AUTO_FD int fd UNUSED = open_conn(g, 5, &port);
 
 	(void)send_all_credit(g, 5, port);
 	send_data(g, 5, port, "x", 1);
@@ -876,7 +876,7 @@ static void test_data_after_shutdown(void **state)
 {
 	struct guest *g = *state;
 	uint32_t port = 0;
-	AUTO_FD int fd = open_conn(g, 5, &port);
+	AUTO_FD int fd UNUSED = open_conn(g, 5, &port);
 
 	send_op(g, 5, port, VIRTIO_VSOCK_OP_SHUTDOWN, VIRTIO_VSOCK_SHUTDOWN_SEND);
 	send_data(g, 5, port, "x", 1);
