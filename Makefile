@@ -141,6 +141,7 @@ RUNTIME := \
 	runtime/console_ring.o \
 	runtime/container.o \
 	runtime/events.o \
+	runtime/flags.o \
 	runtime/guest_stream.o \
 	runtime/kvm_probe.o \
 	runtime/launch.o \
@@ -149,7 +150,6 @@ RUNTIME := \
 	runtime/monitor_client.o \
 	runtime/monitor_spawn.o \
 	runtime/mount_points.o \
-	runtime/flags.o \
 	runtime/process.o \
 	runtime/procid.o \
 	runtime/pty.o \

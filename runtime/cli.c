@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
-#include "runtime/options.h"
+#include "runtime/flags.h"
 #include "runtime/state_dir.h"
 
 #ifndef NACRE_COMMIT
@@ -39,7 +39,7 @@ static void print_version(void)
 		     OCI_SPEC_VERSION);
 }
 
-static void print_help(FILE *out, const struct option_def *defs)
+static void print_help(FILE *out, const struct flag_def *defs)
 {
 	(void)fprintf(out, "nacre runs each container in a microVM of its own.\n\n"
 			   "usage: nacre [global options] VERB [options] [arguments]\n\nverbs:\n");
@@ -47,7 +47,7 @@ static void print_help(FILE *out, const struct option_def *defs)
 		(void)fprintf(out, "  %-7s %-22s %s\n", verbs[i].name, verbs[i].args,
 			      verbs[i].help);
 	(void)fprintf(out, "\nglobal options:\n");
-	options_help(out, defs);
+	flags_help(out, defs);
 	(void)fprintf(out, "\n`nacre VERB --help` prints the options of a verb.\n");
 }
 
@@ -86,20 +86,20 @@ int cli_main(int argc, char *const argv[])
 	struct cli cli = {.root = STATE_ROOT_DEFAULT, .log_format = "text"};
 	struct err err = ERR_INIT;
 	int next = argc;
-	const struct option_def defs[] = {
-		{"root", 0, OPTION_STRING, &cli.root, "DIR",
+	const struct flag_def defs[] = {
+		{"root", 0, FLAG_STRING, &cli.root, "DIR",
 		 "state of the containers (" STATE_ROOT_DEFAULT ")"},
-		{"log", 0, OPTION_STRING, &cli.log_path, "FILE", "append the log here (stderr)"},
-		{"log-format", 0, OPTION_STRING, &cli.log_format, "FORMAT", "text or json"},
-		{"debug", 0, OPTION_FLAG, &cli.debug, NULL, "log more"},
-		{"systemd-cgroup", 0, OPTION_IGNORED_FLAG, NULL, NULL, NULL},
-		{"cgroup-manager", 0, OPTION_IGNORED_STRING, NULL, NULL, NULL},
-		{"rootless", 0, OPTION_IGNORED_STRING, NULL, NULL, NULL},
-		{"version", 'v', OPTION_FLAG, &cli.version, NULL, "print the version"},
-		{"help", 'h', OPTION_FLAG, &cli.help, NULL, "print this"},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+		{"log", 0, FLAG_STRING, &cli.log_path, "FILE", "append the log here (stderr)"},
+		{"log-format", 0, FLAG_STRING, &cli.log_format, "FORMAT", "text or json"},
+		{"debug", 0, FLAG_BOOL, &cli.debug, NULL, "log more"},
+		{"systemd-cgroup", 0, FLAG_IGNORED_BOOL, NULL, NULL, NULL},
+		{"cgroup-manager", 0, FLAG_IGNORED_STRING, NULL, NULL, NULL},
+		{"rootless", 0, FLAG_IGNORED_STRING, NULL, NULL, NULL},
+		{"version", 'v', FLAG_BOOL, &cli.version, NULL, "print the version"},
+		{"help", 'h', FLAG_BOOL, &cli.help, NULL, "print this"},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
-	int rc = options_parse(argc, argv, defs, &next, &err);
+	int rc = flags_parse(argc, argv, defs, &next, &err);
 
 	if (!rc && cli.version) {
 		print_version();

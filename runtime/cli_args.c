@@ -12,17 +12,17 @@ static bool asks_for_help(int argc, char *const argv[])
 	return false;
 }
 
-int cli_args(int argc, char *const argv[], const struct option_def *defs, int min, int max,
+int cli_args(int argc, char *const argv[], const struct flag_def *defs, int min, int max,
 	     char *const **words, int *nwords, struct err *err)
 {
 	int next = argc;
 
 	if (asks_for_help(argc, argv)) {
 		(void)printf("usage: nacre %s\n", argv[0]);
-		options_help(stdout, defs);
+		flags_help(stdout, defs);
 		return 1;
 	}
-	int rc = options_parse(argc, argv, defs, &next, err);
+	int rc = flags_parse(argc, argv, defs, &next, err);
 	if (rc)
 		return rc;
 	if (argc - next < min || argc - next > max)

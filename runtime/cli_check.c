@@ -28,7 +28,7 @@ static bool check_file(const char *what, const char *path, int mode, const char 
 
 int cli_check(struct cli *cli, int argc, char *const argv[], struct err *err)
 {
-	static const struct option_def defs[] = {{NULL, 0, OPTION_FLAG, NULL, NULL, NULL}};
+	static const struct flag_def defs[] = {{NULL, 0, FLAG_BOOL, NULL, NULL, NULL}};
 	CLEANUP(own_nacre_config_destroy) struct nacre_config *config = NULL;
 	struct err why = ERR_INIT;
 	char words[KVM_PROBE_WORDS] = "";

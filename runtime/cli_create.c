@@ -41,23 +41,23 @@ static int parse(struct cli *cli, int argc, char *const argv[], bool run, struct
 	int nwords = 0;
 	*o = (struct create_options){
 		.launch = {.root = cli->root, .bundle = ".", .debug = cli->debug}};
-	const struct option_def defs[] = {
-		{"bundle", 'b', OPTION_STRING, &o->launch.bundle, "DIR",
+	const struct flag_def defs[] = {
+		{"bundle", 'b', FLAG_STRING, &o->launch.bundle, "DIR",
 		 "directory with config.json (.)"},
-		{"console-socket", 0, OPTION_STRING, &o->launch.console_socket, "PATH",
+		{"console-socket", 0, FLAG_STRING, &o->launch.console_socket, "PATH",
 		 "unix socket that gets the terminal's master"},
-		{"pid-file", 0, OPTION_STRING, &o->launch.pid_file, "FILE",
+		{"pid-file", 0, FLAG_STRING, &o->launch.pid_file, "FILE",
 		 "write the pid that stands for the container here"},
-		{"preserve-fds", 0, OPTION_STRING, &preserve_fds, NULL, NULL},
-		{"pidfd-socket", 0, OPTION_STRING, &pidfd_socket, NULL, NULL},
-		{"no-pivot", 0, OPTION_IGNORED_FLAG, NULL, NULL, NULL},
-		{"no-new-keyring", 0, OPTION_IGNORED_FLAG, NULL, NULL, NULL},
-		{"no-subreaper", 0, OPTION_IGNORED_FLAG, NULL, NULL, NULL},
+		{"preserve-fds", 0, FLAG_STRING, &preserve_fds, NULL, NULL},
+		{"pidfd-socket", 0, FLAG_STRING, &pidfd_socket, NULL, NULL},
+		{"no-pivot", 0, FLAG_IGNORED_BOOL, NULL, NULL, NULL},
+		{"no-new-keyring", 0, FLAG_IGNORED_BOOL, NULL, NULL, NULL},
+		{"no-subreaper", 0, FLAG_IGNORED_BOOL, NULL, NULL, NULL},
 		/* The rest is for run alone. */
-		{run ? "detach" : NULL, 'd', OPTION_FLAG, &o->detach, NULL,
+		{run ? "detach" : NULL, 'd', FLAG_BOOL, &o->detach, NULL,
 		 "do not wait for its end"},
-		{"keep", 0, OPTION_FLAG, &o->keep, NULL, "do not delete it after its end"},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+		{"keep", 0, FLAG_BOOL, &o->keep, NULL, "do not delete it after its end"},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
 	int rc = cli_args(argc, argv, defs, 1, 1, &words, &nwords, err);
 	if (rc)

@@ -9,7 +9,7 @@
 #include "runtime/monitor_client.h"
 #include "runtime/signal_names.h"
 
-static const struct option_def no_options[] = {{NULL, 0, OPTION_FLAG, NULL, NULL, NULL}};
+static const struct flag_def no_options[] = {{NULL, 0, FLAG_BOOL, NULL, NULL, NULL}};
 
 int cli_start(struct cli *cli, int argc, char *const argv[], struct err *err)
 {
@@ -32,9 +32,9 @@ int cli_kill(struct cli *cli, int argc, char *const argv[], struct err *err)
 	uint32_t signo = SIGTERM;
 	char *const *words = NULL;
 	int nwords = 0;
-	const struct option_def defs[] = {
-		{"all", 'a', OPTION_FLAG, &all, NULL, "to every process of the container"},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	const struct flag_def defs[] = {
+		{"all", 'a', FLAG_BOOL, &all, NULL, "to every process of the container"},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
 	int rc = cli_args(argc, argv, defs, 1, 2, &words, &nwords, err);
 
@@ -50,9 +50,9 @@ int cli_delete(struct cli *cli, int argc, char *const argv[], struct err *err)
 	bool force = false;
 	char *const *words = NULL;
 	int nwords = 0;
-	const struct option_def defs[] = {
-		{"force", 'f', OPTION_FLAG, &force, NULL, "kill it first; absent is fine"},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	const struct flag_def defs[] = {
+		{"force", 'f', FLAG_BOOL, &force, NULL, "kill it first; absent is fine"},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
 	int rc = cli_args(argc, argv, defs, 1, 1, &words, &nwords, err);
 

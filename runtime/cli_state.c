@@ -56,7 +56,7 @@ static int load(const struct cli *cli, const char *id, struct json_object **out,
 
 int cli_state(struct cli *cli, int argc, char *const argv[], struct err *err)
 {
-	static const struct option_def defs[] = {{NULL, 0, OPTION_FLAG, NULL, NULL, NULL}};
+	static const struct flag_def defs[] = {{NULL, 0, FLAG_BOOL, NULL, NULL, NULL}};
 	AUTO_JSON struct json_object *o = NULL;
 	char *const *words = NULL;
 	int nwords = 0;
@@ -123,10 +123,10 @@ int cli_list(struct cli *cli, int argc, char *const argv[], struct err *err)
 	bool quiet = false;
 	char *const *words = NULL;
 	int nwords = 0;
-	const struct option_def defs[] = {
-		{"format", 'f', OPTION_STRING, &format, "FORMAT", "table or json"},
-		{"quiet", 'q', OPTION_FLAG, &quiet, NULL, "ids only"},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	const struct flag_def defs[] = {
+		{"format", 'f', FLAG_STRING, &format, "FORMAT", "table or json"},
+		{"quiet", 'q', FLAG_BOOL, &quiet, NULL, "ids only"},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
 	int rc = cli_args(argc, argv, defs, 0, 0, &words, &nwords, err);
 

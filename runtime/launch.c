@@ -153,7 +153,7 @@ static int create_in_guest(struct launching *l, struct err *err)
 	const char *names[] = {stdio_name(STDIN_FILENO, in), stdio_name(STDOUT_FILENO, out),
 			       terminal ? "" : stdio_name(STDERR_FILENO, error)};
 
-	return monitor_create(&l->client, l->p->id, l->bundle, names, terminal, err);
+	return monitor_create_task(&l->client, l->p->id, l->bundle, names, terminal, err);
 }
 
 static char *annotations_json(const struct oci_spec *spec)

@@ -20,7 +20,7 @@
 #include "runtime/container.h"
 #include "runtime/events.h"
 #include "runtime/monitor_args.h"
-#include "runtime/options.h"
+#include "runtime/flags.h"
 #include "runtime/resources.h"
 #include "runtime/sandbox.h"
 #include "runtime/task_service.h"
@@ -214,17 +214,17 @@ static void teardown(struct monitor *m)
 static int parse_args(int argc, char *const argv[], struct monitor_args *args, struct err *err)
 {
 	int next = 0;
-	const struct option_def defs[] = {
-		{"id", 0, OPTION_STRING, &args->id, NULL, NULL},
-		{"state", 0, OPTION_STRING, &args->state_dir, NULL, NULL},
-		{"namespace", 0, OPTION_STRING, &args->namespace_, NULL, NULL},
-		{"events", 0, OPTION_STRING, &args->events, NULL, NULL},
-		{"address", 0, OPTION_STRING, &args->address, NULL, NULL},
-		{"debug", 0, OPTION_FLAG, &args->debug, NULL, NULL},
-		{"single", 0, OPTION_FLAG, &args->single, NULL, NULL},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	const struct flag_def defs[] = {
+		{"id", 0, FLAG_STRING, &args->id, NULL, NULL},
+		{"state", 0, FLAG_STRING, &args->state_dir, NULL, NULL},
+		{"namespace", 0, FLAG_STRING, &args->namespace_, NULL, NULL},
+		{"events", 0, FLAG_STRING, &args->events, NULL, NULL},
+		{"address", 0, FLAG_STRING, &args->address, NULL, NULL},
+		{"debug", 0, FLAG_BOOL, &args->debug, NULL, NULL},
+		{"single", 0, FLAG_BOOL, &args->single, NULL, NULL},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
-	int rc = options_parse(argc, argv, defs, &next, err);
+	int rc = flags_parse(argc, argv, defs, &next, err);
 
 	if (!rc && (!args->id || !args->state_dir || !args->namespace_ || !args->events))
 		rc = err_say(err, EINVAL, "a monitor is started by nacre itself");

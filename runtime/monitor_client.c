@@ -53,8 +53,8 @@ static char *lend(const char *s)
 	return (char *)(uintptr_t)s;
 }
 
-int monitor_create(struct monitor_client *c, const char *id, const char *bundle,
-		   const char *const stdio[3], bool terminal, struct err *err)
+int monitor_create_task(struct monitor_client *c, const char *id, const char *bundle,
+			const char *const stdio[3], bool terminal, struct err *err)
 {
 	Containerd__CreateTaskRequest m = CONTAINERD__CREATE_TASK_REQUEST__INIT;
 

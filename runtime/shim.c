@@ -19,7 +19,7 @@
 #include "base/str.h"
 #include "config/oci.h"
 #include "config/plan.h"
-#include "runtime/options.h"
+#include "runtime/flags.h"
 #include "runtime/state_dir.h"
 
 #define SOCKET_DIR "/run/containerd/s"
@@ -136,20 +136,20 @@ int shim_main(int argc, char *const argv[])
 		.namespace_ = "", .address = "", .publish_binary = "", .id = "", .bundle = "."};
 	struct err err = ERR_INIT;
 	int next = argc;
-	const struct option_def defs[] = {
-		{"namespace", 0, OPTION_STRING, &args.namespace_, NULL, NULL},
-		{"address", 0, OPTION_STRING, &args.address, NULL, NULL},
-		{"publish-binary", 0, OPTION_STRING, &args.publish_binary, NULL, NULL},
-		{"id", 0, OPTION_STRING, &args.id, NULL, NULL},
-		{"bundle", 0, OPTION_STRING, &args.bundle, NULL, NULL},
-		{"debug", 0, OPTION_FLAG, &args.debug, NULL, NULL},
-		{"socket", 0, OPTION_IGNORED_STRING, NULL, NULL, NULL},
-		{"debug-socket", 0, OPTION_IGNORED_STRING, NULL, NULL, NULL},
-		{"info", 0, OPTION_FLAG, &args.info, NULL, NULL},
-		{"version", 'v', OPTION_FLAG, &args.version, NULL, NULL},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	const struct flag_def defs[] = {
+		{"namespace", 0, FLAG_STRING, &args.namespace_, NULL, NULL},
+		{"address", 0, FLAG_STRING, &args.address, NULL, NULL},
+		{"publish-binary", 0, FLAG_STRING, &args.publish_binary, NULL, NULL},
+		{"id", 0, FLAG_STRING, &args.id, NULL, NULL},
+		{"bundle", 0, FLAG_STRING, &args.bundle, NULL, NULL},
+		{"debug", 0, FLAG_BOOL, &args.debug, NULL, NULL},
+		{"socket", 0, FLAG_IGNORED_STRING, NULL, NULL, NULL},
+		{"debug-socket", 0, FLAG_IGNORED_STRING, NULL, NULL, NULL},
+		{"info", 0, FLAG_BOOL, &args.info, NULL, NULL},
+		{"version", 'v', FLAG_BOOL, &args.version, NULL, NULL},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
-	int rc = options_parse(argc, argv, defs, &next, &err);
+	int rc = flags_parse(argc, argv, defs, &next, &err);
 
 	log_init(STDERR_FILENO, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	if (!rc)

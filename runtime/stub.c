@@ -18,7 +18,7 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/spawn.h"
-#include "runtime/options.h"
+#include "runtime/flags.h"
 #include "runtime/task_service.h"
 #include "runtime/unix_socket.h"
 
@@ -177,13 +177,13 @@ int stub_main(int argc, char *const argv[])
 	struct stub s = {.ready_fd = STUB_FD_READY, .status = STATUS_LOST};
 	struct err err = ERR_INIT;
 	int next = 0;
-	const struct option_def defs[] = {
-		{"id", 0, OPTION_STRING, &s.id, NULL, NULL},
-		{"socket", 0, OPTION_STRING, &s.socket_path, NULL, NULL},
-		{"tty", 0, OPTION_FLAG, &s.tty, NULL, NULL},
-		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL},
+	const struct flag_def defs[] = {
+		{"id", 0, FLAG_STRING, &s.id, NULL, NULL},
+		{"socket", 0, FLAG_STRING, &s.socket_path, NULL, NULL},
+		{"tty", 0, FLAG_BOOL, &s.tty, NULL, NULL},
+		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
-	int rc = options_parse(argc, argv, defs, &next, &err);
+	int rc = flags_parse(argc, argv, defs, &next, &err);
 
 	if (!rc && (!s.id || !s.socket_path))
 		rc = err_say(&err, EINVAL, "a stub is started by nacre itself");

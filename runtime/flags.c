@@ -1,19 +1,19 @@
 /* Command-line options by table. */
-#include "runtime/options.h"
+#include "runtime/flags.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define HELP_COLUMN 28
 
-static bool takes_value(const struct option_def *d)
+static bool takes_value(const struct flag_def *d)
 {
-	return d->kind == OPTION_STRING || d->kind == OPTION_IGNORED_STRING;
+	return d->kind == FLAG_STRING || d->kind == FLAG_IGNORED_STRING;
 }
 
-static const struct option_def *find(const struct option_def *defs, const char *name, size_t len)
+static const struct flag_def *find(const struct flag_def *defs, const char *name, size_t len)
 {
-	for (const struct option_def *d = defs; d->name; d++) {
+	for (const struct flag_def *d = defs; d->name; d++) {
 		if (len == 1 && d->letter && d->letter == *name)
 			return d;
 		if (strlen(d->name) == len && strncmp(d->name, name, len) == 0)
@@ -22,7 +22,7 @@ static const struct option_def *find(const struct option_def *defs, const char *
 	return NULL;
 }
 
-static int set_flag(const struct option_def *d, const char *value, struct err *err)
+static int set_flag(const struct flag_def *d, const char *value, struct err *err)
 {
 	bool on = true;
 
@@ -31,13 +31,13 @@ static int set_flag(const struct option_def *d, const char *value, struct err *e
 	else if (value && strcmp(value, "true") != 0 && strcmp(value, "1") != 0)
 		return err_say(err, EINVAL, "option '--%s' is either true or false, not '%s'",
 			       d->name, value);
-	if (d->kind == OPTION_FLAG)
+	if (d->kind == FLAG_BOOL)
 		*(bool *)d->to = on;
 	return 0;
 }
 
-int options_parse(int argc, char *const argv[], const struct option_def *defs, int *next,
-		  struct err *err)
+int flags_parse(int argc, char *const argv[], const struct flag_def *defs, int *next,
+		struct err *err)
 {
 	int i = 1;
 
@@ -50,7 +50,7 @@ int options_parse(int argc, char *const argv[], const struct option_def *defs, i
 		}
 		const char *equals = strchr(name, '=');
 		size_t len = equals ? (size_t)(equals - name) : strlen(name);
-		const struct option_def *d = find(defs, name, len);
+		const struct flag_def *d = find(defs, name, len);
 		const char *value = equals ? equals + 1 : NULL;
 
 		if (!d)
@@ -65,16 +65,16 @@ int options_parse(int argc, char *const argv[], const struct option_def *defs, i
 			return err_say(err, EINVAL, "option '%s' needs a value", argv[i]);
 		if (!value)
 			value = argv[++i];
-		if (d->kind == OPTION_STRING)
+		if (d->kind == FLAG_STRING)
 			*(const char **)d->to = value;
 	}
 	*next = i;
 	return 0;
 }
 
-void options_help(FILE *out, const struct option_def *defs)
+void flags_help(FILE *out, const struct flag_def *defs)
 {
-	for (const struct option_def *d = defs; d->name; d++) {
+	for (const struct flag_def *d = defs; d->name; d++) {
 		char left[96];
 
 		if (!d->help)
