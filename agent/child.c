@@ -324,6 +324,7 @@ NORETURN void child_run(const struct child_plan *plan)
 	own_close(&c.pty_master);
 	if (child_channel_wait_go(plan->channel) < 0)
 		_exit(1);
+	/* All are born close-on-exec; one that was not would be the way to the guest (CVE-2024-21626). */
 	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	(void)execve(c.program, plan->process->args.v, c.env);
 	(void)err_say(&err, errno, "exec %s: %s", c.program, errno_words(errno, why, sizeof(why)));

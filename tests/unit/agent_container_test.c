@@ -104,10 +104,16 @@ static const struct run_case {
 	 NULL, 0, NULL, NULL},
 	{"bind of a directory is writable", "", USUAL, SH("echo x > /mnt/dir/f && cat /mnt/dir/f"),
 	 NULL, NULL, "x\n", "", 0, NULL, NULL},
+	{"device rules", "",
+	 LINUX(",\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"},"
+	       "{\"allow\":true,\"type\":\"c\",\"major\":5,\"minor\":1,\"access\":\"r\"}]}"),
+	 SH("busybox mknod /tmp/d c 10 229; echo x >/dev/null && echo null; rm -f /tmp/d"), NULL,
+	 NULL, "null\n", NULL, 0, NULL, NULL},
 	{"masked paths", "",
 	 LINUX(",\"maskedPaths\":[\"/proc/stat\",\"/etc\",\"/none\"],\"readonlyPaths\":[\"/tmp\"]"),
-	 SH("cat /proc/stat; ls /etc; touch /tmp/x 2>/dev/null || echo ro"), NULL, NULL, "ro\n", "",
-	 0, NULL, NULL},
+	 SH("cat /proc/stat; ls /etc; touch /tmp/x 2>/dev/null || echo ro; touch /etc/x "
+	    "2>/dev/null || echo ro"),
+	 NULL, NULL, "ro\nro\n", "", 0, NULL, NULL},
 	{"read-only root", "", "\"annotations\":{\"x\":\"READONLY\"}," USUAL,
 	 SH("touch /x 2>/dev/null || echo ro; touch /dev/shm/x && echo rw"), NULL, NULL, "ro\nrw\n",
 	 "", 0, NULL, NULL},
@@ -441,14 +447,78 @@ static void test_shared_pids(void **state)
 	run_result_done(&r);
 }
 
+/* A container that made a multiplexer of its own gets no terminal from it. */
+static void test_false_multiplexer(void **state)
+{
+	const Nacre__Agent__V1__Stdio none = NACRE__AGENT__V1__STDIO__INIT;
+	struct agent_fixture *f = need(state);
+	const struct run box = {
+		.id = "box",
+		.process = "\"capabilities\":{\"bounding\":[\"CAP_SYS_ADMIN\"],"
+			   "\"effective\":[\"CAP_SYS_ADMIN\"],\"permitted\":[\"CAP_SYS_ADMIN\"]},",
+		.spec = USUAL,
+		.args = SH("mount -t tmpfs t /dev/pts && touch /dev/pts/ptmx; sleep 1000")};
+	const struct run tty = {
+		.id = "box", .process = "\"terminal\":true,", .spec = "", .args = "[\"tty\"]"};
+	struct err err = ERR_INIT;
+	struct run_result r;
+
+	(void)agent_create(f, &box, &none, &err);
+	(void)agent_simple(f, "StartProcess", "box", "", &err);
+	assert_string_equal(err.text, "");
+	for (int i = 0; i < 50; i++) { /* until the shell has got there */
+		agent_run_exec(f, &tty, &r);
+		run_result_done(&r);
+		if (r.create.code)
+			break;
+		(void)usleep(20000);
+	}
+	assert_string_equal(r.create.text, "'/dev/pts/ptmx' is not a pty multiplexer");
+	drop(f, "box");
+}
+
+/* A container that waits at its barrier holds no end of another's pipes. */
+static void test_created_holds_nothing(void **state)
+{
+	const Nacre__Agent__V1__Stdio none = NACRE__AGENT__V1__STDIO__INIT;
+	struct agent_fixture *f = need(state);
+	const struct run cat = {.id = "a", .process = "", .spec = USUAL, .args = "[\"cat\"]"};
+	const struct run other = {.id = "b", .process = "", .spec = USUAL, .args = "[\"true\"]"};
+	Nacre__Agent__V1__Stdio stdio = NACRE__AGENT__V1__STDIO__INIT;
+	uint8_t token[32];
+	struct err err = ERR_INIT;
+	uint32_t status = 77;
+	int in;
+
+	agent_token(f, token);
+	stdio.stdin_token = (ProtobufCBinaryData){32, token};
+	(void)agent_create(f, &cat, &stdio, &err);
+	in = agent_stream(f, token);
+	(void)agent_simple(f, "StartProcess", "a", "", &err);
+	(void)agent_create(f, &other, &none, &err);
+	assert_string_equal(err.text, "");
+	(void)close(in);
+	assert_int_equal(agent_wait(f, "a", "", &status, &err), 0);
+	assert_int_equal(status, 0);
+	drop(f, "a");
+	drop(f, "b");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_runs),     cmocka_unit_test(test_exec),
-		cmocka_unit_test(test_bytes),    cmocka_unit_test(test_reader_leaves),
-		cmocka_unit_test(test_terminal), cmocka_unit_test(test_exec_terminal),
-		cmocka_unit_test(test_signals),  cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_many),     cmocka_unit_test(test_shared_pids),
+		cmocka_unit_test(test_runs),
+		cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_reader_leaves),
+		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_exec_terminal),
+		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_shared_pids),
+		cmocka_unit_test(test_false_multiplexer),
+		cmocka_unit_test(test_created_holds_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, agent_fixture_setup, agent_fixture_teardown);

@@ -42,7 +42,7 @@ static void must(bool ok, const char *what)
 static void copy_file(const char *from, const char *to)
 {
 	AUTO_FREE char *data = NULL;
-	size_t len;
+	size_t len = 0;
 	AUTO_FD int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
 	struct err err = ERR_INIT;
 
@@ -206,14 +206,16 @@ int agent_stream(struct agent_fixture *f, const uint8_t token[32])
 	return fd;
 }
 
+#define CAPABILITIES                                                                               \
+	",\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],"                            \
+	"\"effective\":[\"CAP_KILL\",\"CAP_CHOWN\"],\"permitted\":[\"CAP_KILL\",\"CAP_CHOWN\"]}"
+
 static char *process_json(const struct run *run)
 {
 	return str_printf("{%s\"args\":%s,\"cwd\":\"%s\","
-			  "\"env\":[\"PATH=/usr/bin:/bin\",\"GREETING=hello world\"],"
-			  "\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],"
-			  "\"effective\":[\"CAP_KILL\",\"CAP_CHOWN\"],"
-			  "\"permitted\":[\"CAP_KILL\",\"CAP_CHOWN\"]}%s}",
+			  "\"env\":[\"PATH=/usr/bin:/bin\",\"GREETING=hello world\"]%s%s}",
 			  run->process, run->args, run->cwd ? run->cwd : "/",
+			  strstr(run->process, "\"capabilities\"") ? "" : CAPABILITIES,
 			  strstr(run->process, "\"user\"") ? ""
 							   : ",\"user\":{\"uid\":0,\"gid\":0}");
 }
