@@ -10,12 +10,8 @@
 
 #define MIB (1024ULL * 1024)
 
-/*
- * reboot=t: without ACPI a triple fault is the reset that reaches the monitor. panic=-1: a panic resets at once, so that the
- * monitor sees the end. no_timer_check: KVM's timer needs no test that it works.
- */
-#define KERNEL_BASE_PARAMS                                                                         \
-	"quiet reboot=t panic=-1 no_timer_check random.trust_cpu=on cgroup_no_v1=all"
+/* no_timer_check: KVM's timer needs no test that it works. The engine adds what its devices need (vmm/cmdline.c). */
+#define KERNEL_BASE_PARAMS "quiet no_timer_check random.trust_cpu=on cgroup_no_v1=all"
 
 /* The annotation as a number; *out untouched when it is absent. */
 static int annotation_u64(const struct oci_spec *spec, const char *key, uint64_t *out,
