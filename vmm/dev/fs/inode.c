@@ -25,11 +25,13 @@ int fs_stat(int fd, struct statx *st)
 	return 0;
 }
 
-/* The finalizer of splitmix64: inode numbers are dense, buckets are the low bits. */
-static size_t bucket_of(const struct fs_inodes *t, uint64_t mnt_id, uint32_t dev_minor,
-			uint64_t ino)
+/*
+ * The finalizer of splitmix64: inode numbers are dense, buckets are the low bits. The mount stays out,
+ * since the same file is rarely there by two.
+ */
+static size_t bucket_of(const struct fs_inodes *t, uint32_t dev_minor, uint64_t ino)
 {
-	uint64_t h = ino ^ mnt_id << 40 ^ (uint64_t)dev_minor << 20;
+	uint64_t h = ino ^ (uint64_t)dev_minor << 40;
 
 	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
 	h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
@@ -44,7 +46,7 @@ static bool same(const struct fs_inode *i, const struct statx *st)
 
 static struct fs_inode *find(const struct fs_inodes *t, const struct statx *st)
 {
-	size_t b = bucket_of(t, st->stx_mnt_id, st->stx_dev_minor, st->stx_ino);
+	size_t b = bucket_of(t, st->stx_dev_minor, st->stx_ino);
 
 	for (struct fs_inode *i = t->buckets[b]; i; i = i->next) {
 		if (same(i, st))
@@ -55,7 +57,7 @@ static struct fs_inode *find(const struct fs_inodes *t, const struct statx *st)
 
 static void link_in(struct fs_inodes *t, struct fs_inode *i)
 {
-	size_t b = bucket_of(t, i->mnt_id, i->dev_minor, i->ino);
+	size_t b = bucket_of(t, i->dev_minor, i->ino);
 
 	i->next = t->buckets[b];
 	t->buckets[b] = i;
@@ -63,7 +65,7 @@ static void link_in(struct fs_inodes *t, struct fs_inode *i)
 
 static void unlink_from(struct fs_inodes *t, const struct fs_inode *i)
 {
-	struct fs_inode **at = &t->buckets[bucket_of(t, i->mnt_id, i->dev_minor, i->ino)];
+	struct fs_inode **at = &t->buckets[bucket_of(t, i->dev_minor, i->ino)];
 
 	while (*at != i)
 		at = &(*at)->next;
