@@ -147,27 +147,38 @@ static void test_many_entries(void **state)
 }
 
 /*
- * Two readers take turns, so neither finds the other's read-ahead; one of them removes what it
- * has read.
+ * Two readers in step, so that each finds the other's read-ahead at the very offset it wants;
+ * then one of them goes back to where it has been.
  */
 static void test_two_readers(void **state)
 {
 	struct fs_client *c = *state;
-	struct seen a = {0}, b = {0};
+	struct seen a = {0}, b = {0}, back = {0};
 	uint64_t fh_a, fh_b;
-	bool more = true;
+	int n = 0, first = 0, again = 0;
 
-	fill_dir(c, 500);
+	fill_dir(c, MANY);
 	assert_int_equal(fc_opendir(c, FUSE_ROOT_ID, &fh_a), 0);
 	assert_int_equal(fc_opendir(c, FUSE_ROOT_ID, &fh_b), 0);
-	while (more) {
-		int n = read_some(c, FUSE_READDIR, fh_a, 1024, &a);
+	do {
+		n = read_some(c, FUSE_READDIR, fh_a, 4096, &a);
+		n += read_some(c, FUSE_READDIR, fh_b, 4096, &b);
+	} while (n > 0);
+	check_all_once(&a, MANY);
+	check_all_once(&b, MANY);
 
-		n += read_some(c, FUSE_READDIR, fh_b, 512, &b);
-		more = n > 0;
-	}
-	check_all_once(&a, 500);
-	check_all_once(&b, 500);
+	assert_true(read_some(c, FUSE_READDIR, fh_a, 4096, &back) > 0);
+	uint64_t mark = back.off;
+	first = read_some(c, FUSE_READDIR, fh_a, 4096, &back);
+	back.off = mark;
+	again = read_some(c, FUSE_READDIR, fh_a, 4096, &back);
+	assert_int_equal(first, again);
+	for (int i = 0; i < MANY; i++)
+		assert_in_range(back.times[i], 0, 2);
+	n = 0;
+	for (int i = 0; i < MANY; i++)
+		n += back.times[i] == 2;
+	assert_int_equal(n, again);
 }
 
 static void test_removed_while_read(void **state)
@@ -199,6 +210,8 @@ static void test_rewind(void **state)
 
 	assert_int_equal(fc_opendir(c, FUSE_ROOT_ID, &fh), 0);
 	assert_int_equal(read_some(c, FUSE_READDIR, fh, 4096, &seen), 2);
+	/* A first read that had no room has read ahead all the same. */
+	assert_int_equal(ask_dir(c, FUSE_READDIR, fh, 0, 8), -EINVAL);
 	fill_dir(c, 3);
 	assert_int_equal(read_some(c, FUSE_READDIR, fh, 4096, &again), 5);
 }

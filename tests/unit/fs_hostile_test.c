@@ -309,6 +309,7 @@ static void test_headers(void **state)
 		{"no answer wanted", 48, FUSE_FORGET, 48, 0, true, 0},
 		{"longer than it is", 56, FUSE_GETATTR, 57, 120, true, -EINVAL},
 		{"much longer", 56, FUSE_GETATTR, UINT32_MAX, 120, true, -EINVAL},
+		{"shorter than its struct", 56, FUSE_GETATTR, 55, 120, true, -EINVAL},
 		{"shorter than a header", 56, FUSE_GETATTR, 39, 120, true, -EINVAL},
 		{"opcode 0", 40, 0, 40, 120, true, -ENOSYS},
 		{"opcode of a hole", 40, 7, 40, 120, true, -ENOSYS},
@@ -363,6 +364,21 @@ static void test_sizes_that_lie(void **state)
 			    .arg = &r,
 			    .arg_len = sizeof(r),
 			    .room = 99};
+	assert_int_equal(fc_do(c, &m), -EINVAL);
+
+	/* An answer whose length only shows when it is there. */
+	struct fuse_entry_out l;
+	assert_int_equal(fc_symlink(c, FUSE_ROOT_ID, "l", "target", &l), 0);
+	m = (struct fc_msg){.opcode = FUSE_READLINK, .nodeid = l.nodeid, .room = 5};
+	assert_int_equal(fc_do(c, &m), -EINVAL);
+	m.room = 6;
+	assert_int_equal(fc_do(c, &m), 0);
+
+	/* A link without a target, and with more than one. */
+	m = (struct fc_msg){.opcode = FUSE_SYMLINK, .nodeid = FUSE_ROOT_ID, .name = "l2"};
+	assert_int_equal(fc_do(c, &m), -EINVAL);
+	m.data = "a\0b";
+	m.data_len = 4;
 	assert_int_equal(fc_do(c, &m), -EINVAL);
 
 	/* An attribute's value that is longer, or shorter, than it says. */

@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -303,13 +305,57 @@ static void test_cache_policy(void **state)
 			 FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR);
 }
 
+/*
+ * A mount below the tree: inodes of their own, marked for the guest to mount, and a policy of their
+ * own.
+ */
+static void test_submounts(void **state)
+{
+	struct fs_client *c = *state;
+	struct fuse_entry_out id, rootfs, dir, other, again;
+	char path[96];
+
+	assert_int_equal(fc_mkdir(c, FUSE_ROOT_ID, "id", 0755, &id), 0);
+	assert_int_equal(fc_mkdir(c, id.nodeid, "rootfs", 0755, &rootfs), 0);
+	assert_int_equal(fc_mkdir(c, rootfs.nodeid, "dir", 0755, &dir), 0);
+	assert_int_equal(fc_mkdir(c, rootfs.nodeid, "mnt", 0755, &other), 0);
+	(void)snprintf(path, sizeof(path), "%s/id/rootfs/mnt", c->dir);
+	if (mount(c->dir, path, NULL, MS_BIND, NULL) < 0)
+		skip();
+
+	/* The same directory by another mount. */
+	assert_int_equal(fc_lookup(c, rootfs.nodeid, "mnt", &other), 0);
+	assert_int_equal(other.attr.flags, FUSE_ATTR_SUBMOUNT);
+	assert_int_equal(other.attr_valid, 1);
+	assert_true(other.nodeid != FUSE_ROOT_ID);
+	assert_int_equal(fc_lookup(c, other.nodeid, "id", &again), 0);
+	assert_true(again.attr.ino == id.attr.ino && again.nodeid != id.nodeid);
+	assert_int_equal(again.attr.flags, 0);
+	assert_int_equal(fc_lookup(c, rootfs.nodeid, "dir", &again), 0);
+	assert_true(again.nodeid == dir.nodeid && again.attr.flags == 0);
+	assert_int_equal(umount2(path, MNT_DETACH), 0);
+}
+
+/*
+ * Mounts of the tests stay among themselves; without the right to make any, the test that wants
+ * one skips.
+ */
+static int own_mounts(void **state)
+{
+	(void)state;
+	if (unshare(CLONE_NEWNS) == 0)
+		(void)mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	return 0;
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_init),   T(test_before_init),  T(test_kinds),          T(test_tree),
-		T(test_rename), T(test_forget_frees), T(test_end_of_session), T(test_cache_policy),
+		T(test_init),           T(test_before_init),  T(test_kinds),
+		T(test_tree),           T(test_rename),       T(test_forget_frees),
+		T(test_end_of_session), T(test_cache_policy), T(test_submounts),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, own_mounts, NULL);
 }

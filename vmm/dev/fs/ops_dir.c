@@ -43,8 +43,6 @@ static int fill(struct fs_dirbuf *b, const struct fs_handle *h, uint64_t off)
 		return 0;
 
 	b->fh = 0;
-	if (off > INT64_MAX)
-		return -EINVAL;
 	/* With a buffer read to its end the descriptor is where it should be. */
 	if (!same && lseek(h->fd, (off_t)off, SEEK_SET) < 0)
 		return -errno;
