@@ -220,6 +220,7 @@ UNIT_TESTS := \
 	boot_image_test \
 	boot_load_test \
 	bus_test \
+	cli_test \
 	cmdline_test \
 	config_test \
 	cpuid_test \
@@ -234,6 +235,7 @@ UNIT_TESTS := \
 	queue_test \
 	rng_test \
 	serial_test \
+	stdio_pump_test \
 	ttrpc_test \
 	virtio_test \
 	vsock_test
