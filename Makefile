@@ -234,6 +234,7 @@ UNIT_TESTS := \
 	probe_test \
 	queue_test \
 	rng_test \
+	sandbox_test \
 	serial_test \
 	stdio_pump_test \
 	ttrpc_test \

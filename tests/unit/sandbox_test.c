@@ -1,0 +1,539 @@
+/*
+ * Sandbox, containers, processes and the Task service over them, against an agent that is played here: every answer comes when and
+ * as the test says, garbage too.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "agent-proto/agent.pb-c.h"
+#include "agent-proto/containerd.pb-c.h"
+#include "agent-proto/ttrpc.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "runtime/agent_client.h"
+#include "runtime/container.h"
+#include "runtime/resources.h"
+#include "runtime/sandbox.h"
+#include "runtime/state_dir.h"
+#include "runtime/task_service.h"
+
+enum method { START, WAIT, SIGNAL, DELETE, DELETE_EXEC, RESIZE, METHODS };
+
+struct world {
+	struct loop *loop;
+	struct sandbox *sandbox;
+	struct ttrpc_conn *agent; /* the agent's side */
+	struct ttrpc_request *asked[METHODS];
+	uint32_t signo;
+	/* What happened, in order: S start answered, x exec's exit, X init's exit, D deleted, ! an error */
+	char story[32];
+	int code; /* of the last callback */
+	struct task_service service;
+	struct task_client *client; /* the Task service's side */
+	struct ttrpc_conn *caller;
+	int answers, answer_code;
+	Containerd__Status status;
+};
+
+static void tell(struct world *w, char what)
+{
+	size_t n = strlen(w->story);
+
+	assert_true(n + 1 < sizeof(w->story));
+	w->story[n] = what;
+}
+
+static void keep(struct world *w, enum method m, struct ttrpc_request *req)
+{
+	assert_null(w->asked[m]);
+	w->asked[m] = req;
+}
+
+#define KEEP(name, method)                                                                         \
+	static void name(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)       \
+	{                                                                                          \
+		(void)p;                                                                           \
+		(void)len;                                                                         \
+		keep(arg, method, req);                                                            \
+	}
+
+KEEP(on_start, START)
+KEEP(on_wait, WAIT)
+KEEP(on_delete, DELETE)
+KEEP(on_delete_exec, DELETE_EXEC)
+KEEP(on_resize, RESIZE)
+
+static void on_signal(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)
+{
+	struct world *w = arg;
+	Nacre__Agent__V1__SignalRequest *m = nacre__agent__v1__signal_request__unpack(NULL, len, p);
+
+	assert_non_null(m);
+	w->signo = m->signal;
+	nacre__agent__v1__signal_request__free_unpacked(m, NULL);
+	keep(w, SIGNAL, req);
+}
+
+static const struct ttrpc_method agent_methods[] = {
+	{"nacre.agent.v1.Agent", "StartProcess", on_start},
+	{"nacre.agent.v1.Agent", "WaitProcess", on_wait},
+	{"nacre.agent.v1.Agent", "SignalProcess", on_signal},
+	{"nacre.agent.v1.Agent", "DeleteContainer", on_delete},
+	{"nacre.agent.v1.Agent", "DeleteProcess", on_delete_exec},
+	{"nacre.agent.v1.Agent", "ResizePty", on_resize},
+	{NULL, NULL, NULL},
+};
+
+static void on_exit_hook(void *arg, const struct process *p)
+{
+	tell(arg, process_is_init(p) ? 'X' : 'x');
+}
+
+static void on_lost(void *arg, const char *why)
+{
+	(void)arg;
+	(void)why;
+}
+
+static void on_close(void *arg, struct ttrpc_conn *conn, const struct err *why)
+{
+	(void)arg;
+	(void)conn;
+	(void)why;
+}
+
+static void on_client_close(void *arg, struct ttrpc_conn *conn, const struct err *why)
+{
+	(void)conn;
+	(void)why;
+	task_client_gone(arg);
+}
+
+static void on_shutdown(void *arg)
+{
+	tell(arg, 'E');
+}
+
+static void settle(struct world *w)
+{
+	struct err err = ERR_INIT;
+
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(loop_step(w->loop, 0, &err), 0);
+}
+
+static void connect_agent(struct world *w)
+{
+	struct err err = ERR_INIT;
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(agent_client_create(w->loop, fds[0], on_lost, w, &w->sandbox->agent, &err),
+			 0);
+	const struct ttrpc_conn_params p = {.loop = w->loop,
+					    .fd = fds[1],
+					    .methods = agent_methods,
+					    .arg = w,
+					    .on_close = on_close};
+	assert_int_equal(ttrpc_conn_create(&p, &w->agent, &err), 0);
+}
+
+static void connect_caller(struct world *w)
+{
+	struct err err = ERR_INIT;
+	int fds[2];
+
+	w->service =
+		(struct task_service){.sandbox = w->sandbox, .on_shutdown = on_shutdown, .arg = w};
+	w->client = calloc(1, sizeof(*w->client));
+	assert_non_null(w->client);
+	w->client->service = &w->service;
+	w->client->pid = 4711;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	const struct ttrpc_conn_params serve = {.loop = w->loop,
+						.fd = fds[0],
+						.methods = task_methods,
+						.arg = w->client,
+						.on_close = on_client_close};
+	const struct ttrpc_conn_params call = {
+		.loop = w->loop, .fd = fds[1], .arg = w, .on_close = on_close};
+	assert_int_equal(ttrpc_conn_create(&serve, &w->client->conn, &err), 0);
+	assert_int_equal(ttrpc_conn_create(&call, &w->caller, &err), 0);
+}
+
+static int begin(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct err err = ERR_INIT;
+	const struct sandbox_hooks hooks = {.on_exit = on_exit_hook, .arg = w};
+
+	assert_non_null(w);
+	assert_int_equal(loop_create(&w->loop, &err), 0);
+	assert_int_equal(sandbox_create(w->loop, "sb", "/nonexistent", &hooks, &w->sandbox, &err),
+			 0);
+	w->sandbox->state = SANDBOX_READY;
+	w->sandbox->vmm_pid = 99;
+	connect_agent(w);
+	connect_caller(w);
+	*state = w;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct world *w = *state;
+
+	ttrpc_conn_destroy(w->caller);
+	ttrpc_conn_destroy(w->client->conn);
+	task_client_gone(w->client);
+	free(w->client);
+	sandbox_destroy(w->sandbox);
+	ttrpc_conn_destroy(w->agent);
+	loop_destroy(w->loop);
+	free(w);
+	return 0;
+}
+
+static void on_plain(void *arg, const struct err *status)
+{
+	struct world *w = arg;
+
+	w->code = status->code;
+	if (status->code)
+		tell(w, '!');
+}
+
+static void on_started(void *arg, const struct err *status)
+{
+	on_plain(arg, status);
+	if (!status->code)
+		tell(arg, 'S');
+}
+
+static void on_deleted(void *arg, const struct err *status)
+{
+	on_plain(arg, status);
+	if (!status->code)
+		tell(arg, 'D');
+}
+
+static struct process *new_process(struct world *w, struct container *c, const char *exec_id)
+{
+	const struct process_io io = {.terminal = false};
+	struct process *p = NULL;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(process_create(c, exec_id, &io, &p, &err), 0);
+	process_attach(p, on_plain, w);
+	settle(w);
+	assert_int_equal(p->state, PROCESS_CREATED);
+	return p;
+}
+
+/* A container as container_create leaves it, without mounts. */
+static struct container *new_container(struct world *w)
+{
+	struct container *c = calloc(1, sizeof(*c));
+
+	assert_non_null(c);
+	c->refs = 1;
+	c->sandbox = w->sandbox;
+	c->id = strdup("c");
+	c->bundle = strdup("/b");
+	sandbox_link(w->sandbox, c);
+	c->init = new_process(w, c, "");
+	return c;
+}
+
+static struct ttrpc_request *take(struct world *w, enum method m)
+{
+	struct ttrpc_request *req = w->asked[m];
+
+	assert_non_null(req);
+	w->asked[m] = NULL;
+	return req;
+}
+
+static void answer_empty(struct world *w, enum method m)
+{
+	ttrpc_reply(take(w, m), "", 0);
+	settle(w);
+}
+
+static void answer_exit(struct world *w, struct ttrpc_request *req, uint32_t status)
+{
+	Nacre__Agent__V1__WaitResponse r = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
+	uint8_t packed[32];
+
+	r.exit_status = status;
+	ttrpc_reply(req, packed, nacre__agent__v1__wait_response__pack(&r, packed));
+	settle(w);
+}
+
+static void start(struct world *w, struct process *p)
+{
+	process_start(p, on_started, w);
+	settle(w);
+	answer_empty(w, START);
+}
+
+static void test_life(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	start(w, c->init);
+	assert_int_equal(c->init->state, PROCESS_RUNNING);
+	process_start(c->init, on_started, w);
+	assert_int_equal(w->code, EBUSY);
+	container_delete(c, on_deleted, w);
+	assert_int_equal(w->code, EBUSY);
+	answer_exit(w, take(w, WAIT), 3);
+	assert_int_equal(c->init->state, PROCESS_STOPPED);
+	assert_int_equal(c->init->exit_status, 3);
+	process_start(c->init, on_started, w);
+	assert_int_equal(w->code, EBUSY);
+	process_signal(c->init, SIGTERM, false, on_plain, w);
+	assert_int_equal(w->code, ESRCH);
+	container_delete(c, on_deleted, w);
+	settle(w);
+	answer_empty(w, DELETE);
+	assert_null(w->sandbox->containers);
+	assert_string_equal(w->story, "S!!X!!D");
+}
+
+/* The agent may tell of the exit before it answers the start; the world hears the start first. */
+static void test_exit_before_start_is_answered(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	process_start(c->init, on_started, w);
+	settle(w);
+	answer_exit(w, take(w, WAIT), 0);
+	assert_string_equal(w->story, "");
+	answer_empty(w, START);
+	assert_string_equal(w->story, "SX");
+}
+
+static void test_init_exits_last(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+	struct ttrpc_request *init_wait = take(w, WAIT);
+
+	start(w, c->init);
+	c->execs = new_process(w, c, "e");
+	start(w, c->execs);
+	answer_exit(w, init_wait, 0);
+	assert_string_equal(w->story, "SS");
+	answer_exit(w, take(w, WAIT), 0);
+	assert_string_equal(w->story, "SSxX");
+}
+
+static void test_created_can_be_deleted(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	container_delete(c, on_deleted, w);
+	container_delete(c, on_deleted, w);
+	assert_int_equal(w->code, EBUSY);
+	settle(w);
+	answer_empty(w, DELETE);
+	assert_string_equal(w->story, "!XD");
+	assert_null(w->sandbox->containers);
+}
+
+static void test_hostile_answers(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *payload;
+		size_t len;
+		uint32_t status;
+	} cases[] = {
+		{"good", "\x08\x05", 2, 5},
+		{"status out of range", "\x08\x85\x02", 3, 5},
+		{"empty is zero", "", 0, 0},
+		{"cut off", "\x08", 1, 137},
+		{"not protobuf", "\xff\xff\xff\xff", 4, 137},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world *w = NULL;
+
+		(void)begin((void **)&w);
+		struct container *c = new_container(w);
+		start(w, c->init);
+		ttrpc_reply(take(w, WAIT), cases[i].payload, cases[i].len);
+		settle(w);
+		if (c->init->exit_status != cases[i].status || c->init->state != PROCESS_STOPPED)
+			fail_msg("%s: %u", cases[i].name, c->init->exit_status);
+		(void)end((void **)&w);
+	}
+	(void)state;
+}
+
+static void test_lost_guest(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	start(w, c->init);
+	memset(w->asked, 0, sizeof(w->asked));
+	ttrpc_conn_destroy(w->agent);
+	w->agent = NULL;
+	settle(w);
+	assert_int_equal(c->init->exit_status, 137);
+	assert_string_equal(w->story, "SX");
+}
+
+static void on_rpc(void *arg, const struct err *status, const uint8_t *payload, size_t len)
+{
+	struct world *w = arg;
+
+	w->answers++;
+	w->answer_code = status->code;
+	Containerd__StateResponse *r =
+		status->code ? NULL : containerd__state_response__unpack(NULL, len, payload);
+	if (r)
+		w->status = r->status;
+	containerd__state_response__free_unpacked(r, NULL);
+}
+
+/* All requests here begin with the id: one text serves for all. */
+static void rpc(struct world *w, const char *service, const char *method, const char *id)
+{
+	Containerd__StateRequest m = CONTAINERD__STATE_REQUEST__INIT;
+	uint8_t packed[64];
+
+	m.id = (char *)(uintptr_t)id;
+	size_t len = containerd__state_request__pack(&m, packed);
+	ttrpc_call(w->caller, service, method, packed, len, 0, on_rpc, w);
+	settle(w);
+}
+
+static void test_task_service(void **state)
+{
+	static const struct {
+		const char *method, *id;
+		int code;
+	} cases[] = {
+		{"Connect", "c", 0},    {"Connect", "unknown", 0}, {"Pids", "c", 0},
+		{"Pids", "x", ENOENT},  {"State", "c", 0},         {"State", "x", ENOENT},
+		{"Start", "x", ENOENT}, {"Kill", "x", ENOENT},     {"Delete", "x", ENOENT},
+		{"Wait", "x", ENOENT},  {"Exec", "x", ENOENT},     {"Exec", "c", EINVAL},
+		{"CloseIO", "c", 0},    {"Shutdown", "c", 0},      {"Pause", "c", ENOSYS},
+		{"Stats", "c", ENOSYS},
+	};
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *service = i % 2 ? TASK_SERVICE_V2 : TASK_SERVICE_V3;
+		int before = w->answers;
+
+		rpc(w, service, cases[i].method, cases[i].id);
+		if (w->answers != before + 1 || (w->answer_code != cases[i].code &&
+						 !(cases[i].code == ENOSYS && w->answer_code)))
+			fail_msg("%s %s: %d answers, code %d", cases[i].method, cases[i].id,
+				 w->answers - before, w->answer_code);
+	}
+	/* A Wait holds up nobody. */
+	int before = w->answers;
+	rpc(w, TASK_SERVICE_V2, "Wait", "c");
+	assert_int_equal(w->answers, before);
+	rpc(w, TASK_SERVICE_V2, "State", "c");
+	assert_int_equal(w->status, CONTAINERD__STATUS__CREATED);
+	start(w, c->init);
+	answer_exit(w, take(w, WAIT), 7);
+	assert_int_equal(w->answers, before + 2);
+	/* Shutdown was not meant while the container was there. */
+	assert_string_equal(w->story, "SX");
+}
+
+static void test_stub_takes_its_workload_along(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	rpc(w, NACRE_MONITOR_SERVICE, "Attach", "c");
+	assert_int_equal(w->answer_code, 0);
+	assert_int_equal(process_host_pid(c->init), 4711);
+	rpc(w, NACRE_MONITOR_SERVICE, "Attach", "c");
+	assert_int_equal(w->answer_code, EEXIST);
+	start(w, c->init);
+	ttrpc_conn_destroy(w->caller);
+	w->caller = NULL;
+	settle(w);
+	assert_int_equal(w->signo, SIGKILL);
+	answer_empty(w, SIGNAL);
+}
+
+/* What a killed monitor leaves behind is found again by its list. */
+static void test_resources(void **state)
+{
+	char root[] = "/tmp/sandbox-test-XXXXXX";
+	struct err err = ERR_INIT;
+	struct procid self = {0}, found = {0};
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	AUTO_FREE char *dir = str_printf("%s/@ns/c1", root);
+	AUTO_FREE char *file = str_printf("%s/socket", root);
+	AUTO_FREE char *parent = str_printf("%s/@ns", root);
+	assert_int_equal(state_dir_exists(dir, &err), -ENOENT);
+	assert_int_equal(state_dir_make(dir, &err), 0);
+	assert_int_equal(state_dir_make(dir, &err), -EEXIST);
+	assert_int_equal(resources_add_file(dir, file, &err), 0);
+	assert_int_equal(procid_of(getpid(), &self, &err), 0);
+	/* Its number is ours, its start time is not: it has ended, and we must live. */
+	self.start_ticks--;
+	assert_int_equal(resources_add_process(dir, "monitor", &self, &err), 0);
+	assert_int_equal(resources_find_process(dir, "monitor", &found), 0);
+	assert_int_equal(found.pid, self.pid);
+	assert_int_equal(found.start_ticks, self.start_ticks);
+	assert_int_equal(resources_find_process(dir, "vmm", &found), -ENOENT);
+	int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_int_equal(resources_replay(dir, &err), 0);
+	assert_int_equal(access(file, F_OK), -1);
+	assert_int_equal(access(parent, F_OK), -1);
+	assert_int_equal(resources_replay(dir, &err), 0);
+	(void)rmdir(root);
+}
+
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_WORLD(test_life),
+		WITH_WORLD(test_exit_before_start_is_answered),
+		WITH_WORLD(test_init_exits_last),
+		WITH_WORLD(test_created_can_be_deleted),
+		cmocka_unit_test(test_hostile_answers),
+		WITH_WORLD(test_lost_guest),
+		WITH_WORLD(test_task_service),
+		WITH_WORLD(test_stub_takes_its_workload_along),
+		cmocka_unit_test(test_resources),
+	};
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
