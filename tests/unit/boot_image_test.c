@@ -120,6 +120,9 @@ static void test_elf(void **state)
 		{"other note type", NOTE(nh.n_type), 17, "no PVH entry"},
 		{"other note name", NOTE(name), 0x6f6e6558, "no PVH entry"},
 		{"name too long", NOTE(nh.n_namesz), UINT32_MAX, "no PVH entry"},
+		{"name without its NUL", NOTE(nh.n_namesz), 3, "no PVH entry"},
+		{"description cut off", PH(1, p_filesz), sizeof(((struct elf_file *)0)->note) - 4,
+		 "no PVH entry"},
 		{"description too long", NOTE(nh.n_descsz), UINT32_MAX, "no PVH entry"},
 		{"description of another size", NOTE(nh.n_descsz), 6, "no PVH entry"},
 		{"first note swallows the rest", NOTE(other.n_descsz), UINT32_MAX, "no PVH entry"},
@@ -172,6 +175,23 @@ static void test_elf_plan(void **state)
 			rc = kernel_plan_check(&plan, &cut, MIB, 4 * MIB, NULL);
 		assert_true(rc < 0);
 	}
+}
+
+/* Enough bytes in the file, but more than a note segment may have. */
+static void test_long_notes(void **state)
+{
+	struct elf_file f = good_elf();
+	struct kernel_plan plan;
+
+	(void)state;
+	f.ph[1].p_filesz = 4097;
+	AUTO_IMAGE struct image image = image_of(&f, sizeof(f));
+	assert_int_equal(ftruncate(image.fd, 8192), 0);
+	image.size_bytes = 8192;
+	assert_true(elf_decode(&image, &plan, NULL) < 0);
+	f.ph[1].p_filesz = 4096;
+	assert_int_equal(pwrite(image.fd, &f, sizeof(f), 0), (ssize_t)sizeof(f));
+	assert_int_equal(elf_decode(&image, &plan, NULL), 0);
 }
 
 static void test_too_many_segments(void **state)
@@ -237,8 +257,8 @@ static void test_bzimage(void **state)
 		{"2.05", H(version), 0x205, "older than 2.06", 0},
 		{"2.06 knows no init_size", H(version), 0x206, NULL, MIB + 160},
 		{"zImage", H(loadflags), 0, "zImage", 0},
-		{"0 sectors are 4", H(setup_sects), 0, "cut off", 0},
-		{"setup past the end", H(setup_sects), 255, "cut off", 0},
+		{"0 sectors are 4", H(setup_sects), 0, "bzImage that is cut off", 0},
+		{"setup past the end", H(setup_sects), 255, "bzImage that is cut off", 0},
 		{"kernel past the end", H(syssize), 11, "cut off", 0},
 		{"kernel far past the end", H(syssize), UINT32_MAX, "cut off", 0},
 		{"a signature follows", H(syssize), 9, NULL, 3 * MIB},
@@ -299,11 +319,9 @@ static void test_bzimage_short_header(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_elf),
-		cmocka_unit_test(test_elf_plan),
-		cmocka_unit_test(test_too_many_segments),
-		cmocka_unit_test(test_bzimage),
-		cmocka_unit_test(test_bzimage_short_header),
+		cmocka_unit_test(test_elf),        cmocka_unit_test(test_elf_plan),
+		cmocka_unit_test(test_long_notes), cmocka_unit_test(test_too_many_segments),
+		cmocka_unit_test(test_bzimage),    cmocka_unit_test(test_bzimage_short_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

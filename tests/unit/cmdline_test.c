@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -70,6 +71,7 @@ static void test_refused(void **state)
 		{{K, "-drive", "id=d,file=x,readonly=yes"}, "on or off"},
 		{{K, "-drive", "id=d,file=x,format=qcow2"}, "format=raw"},
 		{{K, "-drive", "id=d,file=x,serial=123456789012345678901"}, "20 bytes"},
+		{{K, "-drive", "id=,file=x"}, "something not empty"},
 		{{K, "-drive", "id=d,file=x", "-drive", "id=d,file=y"}, "id is taken"},
 		{{K, "-drive", "id=d,file=x", "-device", "virtio-blk-device,drive=d", "-device",
 		  "virtio-blk-device,drive=d"},
@@ -173,23 +175,47 @@ static void test_defaults(void **state)
 
 static void test_too_many(void **state)
 {
-	static char *argv[2 * (OPTIONS_MAX_DEVICES + 1) + 3];
-	AUTO_OPTIONS struct options o = {0};
-	struct err err = ERR_INIT;
-	int argc = 0;
+	static const struct {
+		const char *name;
+		int drives, devices;
+		const char *error; /* NULL: accepted */
+	} cases[] = {
+		{"as many as can be", OPTIONS_MAX_DRIVES, OPTIONS_MAX_DEVICES, NULL},
+		{"a drive more", OPTIONS_MAX_DRIVES + 1, 0, "too many drives"},
+		{"a device more", 0, OPTIONS_MAX_DEVICES + 1, "too many devices"},
+		{"one more than all", OPTIONS_MAX_DRIVES, OPTIONS_MAX_DEVICES + 1,
+		 "too many options"},
+	};
 
 	(void)state;
-	argv[argc++] = strdup("vmm");
-	argv[argc++] = strdup("-kernel");
-	argv[argc++] = strdup("k");
-	for (int i = 0; i <= OPTIONS_MAX_DEVICES; i++) {
-		argv[argc++] = strdup("-device");
-		argv[argc++] = strdup("virtio-rng-device");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		static char drives[OPTIONS_MAX_DRIVES + 1][32];
+		char *argv[3 + 2 * (OPTIONS_MAX_DRIVES + OPTIONS_MAX_DEVICES + 2)];
+		static char name[] = "vmm", kernel[] = "-kernel", drive[] = "-drive";
+		static char device[] = "-device", rng[] = "virtio-rng-device";
+		AUTO_OPTIONS struct options o = {0};
+		struct err err = ERR_INIT;
+		int argc = 0;
+		int rc;
+
+		print_message("%s\n", cases[i].name);
+		argv[argc++] = name;
+		argv[argc++] = kernel;
+		argv[argc++] = name;
+		for (int d = 0; d < cases[i].drives; d++) {
+			(void)snprintf(drives[d], sizeof(drives[d]), "id=%d,file=x", d);
+			argv[argc++] = drive;
+			argv[argc++] = drives[d];
+		}
+		for (int d = 0; d < cases[i].devices; d++) {
+			argv[argc++] = device;
+			argv[argc++] = rng;
+		}
+		rc = options_parse(argc, argv, &o, &err);
+		assert_int_equal(rc < 0, cases[i].error != NULL);
+		if (cases[i].error)
+			assert_non_null(strstr(err.text, cases[i].error));
 	}
-	assert_true(options_parse(argc, argv, &o, &err) < 0);
-	assert_non_null(strstr(err.text, "too many devices"));
-	while (argc > 0)
-		free(argv[--argc]);
 }
 
 static void test_kernel_cmdline(void **state)

@@ -104,6 +104,17 @@ static void test_cache_parse(void **state)
 	}
 }
 
+static void test_cache_too_long(void **state)
+{
+	char text[1024];
+	struct probe_facts f = {.insns = 7};
+
+	(void)state;
+	/* Well-formed but for its length. */
+	(void)snprintf(text, sizeof(text), "nacre-kvm-probe 1 " BOOT " 8120000 %0600d\n", 10000);
+	assert_false(probe_cache_parse(text, BOOT, &f));
+}
+
 static void test_cache_file(void **state)
 {
 	char dir[] = "/tmp/probe_test.XXXXXX";
@@ -135,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge),
 		cmocka_unit_test(test_cache_parse),
+		cmocka_unit_test(test_cache_too_long),
 		cmocka_unit_test(test_cache_file),
 	};
 

@@ -87,15 +87,15 @@ static void test_output(void **state)
 	char buf[8] = {0};
 
 	assert_int_equal(rd(u, LSR), 0x60);
+	/* Wider accesses are nothing on this bus. */
+	serial_bus_ops()->write(u->serial, DATA, 4, 'x');
+	assert_true(serial_bus_ops()->read(u->serial, LSR, 2) == UINT64_MAX);
 	wr(u, DATA, 'h');
 	wr(u, DATA, 'i');
 	step(u, 1);
 	assert_int_equal(read(u->out[0], buf, sizeof(buf)), 2);
 	assert_string_equal(buf, "hi");
 	assert_false(irq(u)); /* none was enabled */
-	/* Wider accesses are nothing on this bus. */
-	serial_bus_ops()->write(u->serial, DATA, 4, 'x');
-	assert_true(serial_bus_ops()->read(u->serial, LSR, 2) == UINT64_MAX);
 }
 
 static void test_divisor_latch(void **state)
@@ -133,6 +133,19 @@ static void test_autoconfig(void **state)
 	assert_int_equal(rd(u, IIR) & 0xc0, 0xc0);
 	wr(u, IIR, 0);
 	assert_int_equal(rd(u, IIR) & 0xc0, 0);
+}
+
+/* A driver that talks to itself fills the FIFO and no more. */
+static void test_loopback_overrun(void **state)
+{
+	struct uart *u = *state;
+
+	wr(u, MCR, 0x10);
+	for (int i = 0; i < 200; i++)
+		wr(u, DATA, (uint8_t)i);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(rd(u, DATA), i);
+	assert_int_equal(rd(u, LSR) & 1, 0);
 }
 
 static void test_transmit_interrupt(void **state)
@@ -260,6 +273,13 @@ static void test_sink_kinds(void **state)
 
 			assert_int_equal(read(fds[0], &c, 1), 1);
 			assert_int_equal(c, 'q');
+			/* Once the reader has gone, what comes is dropped. */
+			(void)close(fds[0]);
+			fds[0] = -1;
+			sink_put(sink, 'r');
+			sink_drain(sink, 0);
+			sink_put(sink, 's');
+			assert_int_equal(sink_dropped_bytes(sink), 1);
 		}
 		for (int k = 0; k < 2; k++) {
 			if (fds[k] >= 0)
@@ -275,6 +295,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_output, make, drop),
 		cmocka_unit_test_setup_teardown(test_divisor_latch, make, drop),
 		cmocka_unit_test_setup_teardown(test_autoconfig, make, drop),
+		cmocka_unit_test_setup_teardown(test_loopback_overrun, make, drop),
 		cmocka_unit_test_setup_teardown(test_transmit_interrupt, make, drop),
 		cmocka_unit_test_setup_teardown(test_input, make, drop),
 		cmocka_unit_test_setup_teardown(test_stuck_reader, make, drop),
