@@ -76,6 +76,7 @@ debian_tree() {
 
 # cached KIND KEY BUILDER: print the folder KIND/KEY of the cache. What it lacks is made by
 # "BUILDER DIR" in a temporary folder and renamed, so nobody sees a half-made one; one build a time.
+# What was not used for a month goes.
 cached() {
 	local kind=$NACRE_CACHE/$1 key=$2 builder=$3
 	if ! [ -d "$kind/$key" ]; then (
@@ -90,7 +91,9 @@ cached() {
 		mkdir "$work/out"
 		"$builder" "$work/out"
 		mv -T "$work/out" "$kind/$key"
+		find "$kind" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
 	) fi
+	touch -c "$kind/$key"
 	echo "$kind/$key"
 }
 

@@ -7,8 +7,11 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 
 from machine import HostError
+
+KEEP_S = 7 * 24 * 3600
 
 
 def state_path(machine):
@@ -18,7 +21,10 @@ def state_path(machine):
 
 def find_state(machine):
     path = state_path(machine)
-    return path if os.path.isdir(path) else None
+    if not os.path.isdir(path):
+        return None
+    os.utime(path)
+    return path
 
 
 def save_state(machine):
@@ -31,7 +37,7 @@ def save_state(machine):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        remove_unfinished(folder)
+        remove_unused(folder)
         if os.path.isdir(path):
             return
         work = tempfile.mkdtemp(prefix="tmp.", dir=folder)
@@ -45,11 +51,13 @@ def save_state(machine):
             shutil.rmtree(work, ignore_errors=True)
 
 
-def remove_unfinished(folder):
-    """What a killed run left behind; the caller holds the lock."""
+def remove_unused(folder):
+    """What a killed run left behind, or nobody used for a week; the caller holds the lock."""
     for name in os.listdir(folder):
-        if name.startswith("tmp."):
-            shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+        path = f"{folder}/{name}"
+        age_s = time.time() - os.stat(path).st_mtime
+        if os.path.isdir(path) and (name.startswith("tmp.") or age_s > KEEP_S):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def drop_state(path):
