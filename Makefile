@@ -174,6 +174,7 @@ RUNTIME := \
 
 AGENT := \
 	agent/agent.o \
+	agent/call.o \
 	agent/cgroup.o \
 	agent/cgroup_limits.o \
 	agent/child.o \
@@ -194,14 +195,17 @@ AGENT := \
 	agent/relay.o \
 	agent/rootfs.o \
 	agent/seccomp.o \
+	agent/service.o \
 	agent/stream_door.o \
 	agent/vsock_guard.o
 
 # Each is tests/fuzz/NAME.c with its corpus in tests/fuzz/corpus/NAME without _fuzz.
 FUZZ_TARGETS := \
 	agent_fuzz \
+	agent_reply_fuzz \
 	blk_fuzz \
 	boot_fuzz \
+	console_fuzz \
 	fuse_fuzz \
 	mmio_fuzz \
 	oci_fuzz \
