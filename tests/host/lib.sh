@@ -55,7 +55,7 @@ progress() {
 	[ $status = 0 ] || { tail -n40 "$log" >&2; die "$text: failed with status $status"; }
 }
 
-# debian_tree DIR VARIANT PACKAGES [OPTION...]: a bookworm tree by mmdebstrap, without documentation.
+# debian_tree DIR VARIANT PACKAGES [OPTION...]: a bookworm tree by mmdebstrap, no documentation.
 debian_tree() {
 	local dir=$1 variant=$2 packages=$3 work option options=()
 	shift 3

@@ -104,7 +104,8 @@ class Machine:
         fds = [self.console, self.ram]
         size = f"{self.memory_mib}M"
         args = [QEMU, "-M", "q35,memory-backend=ram", "-m", size, "-object",
-                f"memory-backend-file,id=ram,size={size},share=on,mem-path=/proc/self/fd/{self.ram}",
+                f"memory-backend-file,id=ram,size={size},share=on,"
+                f"mem-path=/proc/self/fd/{self.ram}",
                 "-chardev", f"file,id=console,append=on,path=/proc/self/fd/{self.console}",
                 "-serial", "chardev:console"] + self.args
         theirs = []
