@@ -94,6 +94,8 @@ static void on_answer(void *arg, const struct err *status, const uint8_t *payloa
 
 	if (!err.code && c->read && decode(c, payload, len, &answer))
 		(void)err_say(&err, EPROTO, "the agent's answer to %s cannot be read", c->method);
+	if (err.code && !err.text[0])
+		(void)err_say(&err, err.code, "the agent refused %s without a word", c->method);
 	c->fn(c->arg, &err, &answer);
 	free(c);
 }

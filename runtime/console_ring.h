@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #define CONSOLE_LINES      20
-#define CONSOLE_LINE_BYTES 160
+#define CONSOLE_LINE_BYTES 400
 
 struct console_ring {
 	char line[CONSOLE_LINES][CONSOLE_LINE_BYTES]; /* NUL-terminated */

@@ -25,19 +25,17 @@ int procid_parse_stat(const char *text, uint64_t *start_ticks)
 	/* The name in field 2 may hold anything, parentheses and spaces too: only the last ')' ends it. */
 	const char *at = strrchr(text, ')');
 
+	for (int field = STAT_FIELD_STATE - 1; at && field < STAT_FIELD_STARTED; field++) {
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
 	if (!at)
 		return -EINVAL;
-	at++;
-	for (int field = STAT_FIELD_STATE; field < STAT_FIELD_STARTED; field++) {
-		at = strchr(at + 1, ' ');
-		if (!at)
-			return -EINVAL;
-	}
 	char *end = NULL;
 
 	errno = 0;
-	uint64_t ticks = strtoull(at + 1, &end, 10);
-	if (errno || end == at + 1 || (*end != ' ' && *end != '\n' && *end))
+	uint64_t ticks = strtoull(at, &end, 10);
+	if (errno || end == at || (*end != ' ' && *end != '\n' && *end))
 		return -EINVAL;
 	*start_ticks = ticks;
 	return 0;

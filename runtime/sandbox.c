@@ -182,15 +182,18 @@ static void on_vmm_end(void *arg, const char *why)
 	const bool booting = s->state == SANDBOX_BOOTING;
 	const bool stopping = s->state == SANDBOX_STOPPING;
 	struct err err = ERR_INIT;
-	char quote[640] = "";
+	char quote[ERR_TEXT_BYTES] = "";
 
 	s->state = SANDBOX_ENDED;
 	if (!s->why[0])
 		(void)snprintf(s->why, sizeof(s->why), "%s", why);
 	if (booting) {
-		vmm_quote_console(s->vmm, quote, sizeof(quote));
-		(void)err_say(&err, EIO, "the microVM did not start: %.300s%s%s", s->why,
-			      *quote ? "; its console ended with: " : "", quote);
+		(void)err_say(&err, EIO, "the microVM did not start: %.600s", s->why);
+		vmm_quote_console(s->vmm, quote, sizeof(quote) - strlen(err.text) - 32);
+		if (*quote)
+			(void)snprintf(err.text + strlen(err.text),
+				       sizeof(err.text) - strlen(err.text),
+				       "; its console ended with: %s", quote);
 	} else if (!stopping) {
 		vmm_quote_console(s->vmm, quote, sizeof(quote));
 		log_error("sandbox %s: the microVM crashed: %s", s->id, s->why);
