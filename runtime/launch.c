@@ -118,8 +118,9 @@ static int make_terminal(struct launching *l, struct err *err)
 static int start_monitor(struct launching *l, struct err *err)
 {
 	const bool pty = l->slave >= 0;
-	const int stdio[] = {pty ? l->slave : STDIN_FILENO, pty ? l->slave : STDOUT_FILENO,
-			     STDERR_FILENO};
+	const int ends[] = {pty ? l->slave : STDIN_FILENO, pty ? l->slave : STDOUT_FILENO,
+			    STDERR_FILENO};
+	int stdio[ARRAY_SIZE(ends)];
 	const struct monitor_args args = {
 		.id = l->p->id,
 		.state_dir = l->state_dir,
@@ -129,6 +130,9 @@ static int start_monitor(struct launching *l, struct err *err)
 		.debug = l->p->debug,
 		.single = true,
 	};
+	/* A closed one is not named to the monitor later; its number is filled all the same. */
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		stdio[i] = fcntl(ends[i], F_GETFD) < 0 ? l->log : ends[i];
 	/* Without a standard error of its own, a terminal's container must not hold ours. */
 	const size_t nstdio = l->spec->process.terminal ? 2 : 3;
 	int rc = monitor_spawn(&args, l->listener, l->log, stdio, nstdio, &l->monitor, err);
