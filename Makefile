@@ -162,6 +162,7 @@ RUNTIME := \
 	runtime/shim_delete.o \
 	runtime/shim_start.o \
 	runtime/signal_names.o \
+	runtime/start_record.o \
 	runtime/state_dir.o \
 	runtime/stdio.o \
 	runtime/stdio_host.o \
@@ -241,6 +242,7 @@ UNIT_TESTS := \
 	sandbox_test \
 	serial_test \
 	stdio_pump_test \
+	start_record_test \
 	ttrpc_test \
 	virtio_test \
 	vsock_test

@@ -156,10 +156,12 @@ static void on_attached(void *arg, const struct err *status)
 {
 	struct container_call *call = arg;
 
-	if (status->code)
+	if (status->code) {
 		container_abandon(call, status);
-	else
-		call_end(call, status);
+		return;
+	}
+	start_record_mark(&call->c->sandbox->start, START_CREATED);
+	call_end(call, status);
 }
 
 static void on_guest_created(void *arg, const struct err *status, const struct agent_answer *answer)

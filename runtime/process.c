@@ -259,6 +259,7 @@ static void on_start_answer(void *arg, const struct err *status, const struct ag
 	} else {
 		p->state = PROCESS_RUNNING;
 		p->ever_started = true;
+		sandbox_tell_started(p->container->sandbox);
 	}
 	/* The caller tells of the start before anybody tells of the exit. */
 	call_end(call, status);

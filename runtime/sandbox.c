@@ -83,6 +83,15 @@ void sandbox_unlink(struct sandbox *s, struct container *c)
 	}
 }
 
+void sandbox_tell_started(struct sandbox *s)
+{
+	struct err err = ERR_INIT;
+
+	start_record_mark(&s->start, START_STARTED);
+	if (start_record_save(&s->start, s->state_dir, &err))
+		log_warn("%s", err.text);
+}
+
 void sandbox_tell_exit(struct sandbox *s, const struct process *p)
 {
 	if (s->hooks.on_exit)
@@ -105,6 +114,7 @@ int sandbox_create(struct loop *loop, const char *id, const char *state_dir,
 	s->loop = loop;
 	s->hooks = *hooks;
 	s->export_fd = -1;
+	start_record_mark(&s->start, START_MONITOR);
 	s->id = strdup(id);
 	s->state_dir = strdup(state_dir);
 	s->vsock_path = str_printf("%s/%s", state_dir, STATE_VSOCK_SOCK);
@@ -233,6 +243,7 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 		return;
 	if (status->code == 0) {
 		s->state = SANDBOX_READY;
+		start_record_mark(&s->start, START_AGENT);
 		log_info("sandbox %s: guest is up, Linux %s", s->id, answer->kernel_release);
 		tell_all(&s->boot_waiters, &fine);
 		return;
@@ -245,6 +256,13 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 		(void)snprintf(s->why, sizeof(s->why), "%s", status->text);
 	if (s->vmm)
 		vmm_kill(s->vmm);
+}
+
+static void on_vmm_running(void *arg, const char *event_line)
+{
+	struct sandbox *s = arg;
+
+	start_record_merge(&s->start, event_line);
 }
 
 static int start_vmm(struct sandbox *s, const struct vm_config *vm, struct err *err)
@@ -273,9 +291,11 @@ static int start_vmm(struct sandbox *s, const struct vm_config *vm, struct err *
 		.shared_fd = s->export_fd,
 		.vsock_listen_fd = listener,
 		.agent_fd = agent_theirs,
+		.on_running = on_vmm_running,
 		.on_end = on_vmm_end,
 		.arg = s,
 	};
+	start_record_mark(&s->start, START_SPAWN);
 	rc = vmm_start(&p, &s->vmm, err);
 	if (rc)
 		return rc;

@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "config/plan.h"
 #include "runtime/process.h"
+#include "runtime/start_record.h"
 
 struct agent_client;
 struct container;
@@ -54,6 +55,7 @@ struct sandbox {
 	struct container *containers;
 	struct sandbox_waiter *boot_waiters, *stop_waiters;
 	struct loop_source *stop_timer;
+	struct start_record start;
 	char why[ERR_TEXT_BYTES]; /* the microVM ended, "" before */
 };
 
@@ -82,6 +84,8 @@ void sandbox_unlink(struct sandbox *s, struct container *c);
 /* A microVM whose only container could not be created is of no use. */
 void sandbox_abandon_if_empty(struct sandbox *s);
 
+/* A process runs: the first one completes the record of the start. */
+void sandbox_tell_started(struct sandbox *s);
 void sandbox_tell_exit(struct sandbox *s, const struct process *p);
 void sandbox_tell_oom(struct sandbox *s, const struct container *c);
 

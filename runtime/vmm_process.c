@@ -43,6 +43,7 @@ struct vmm_process {
 	char event[EVENT_LINE_BYTES];
 	size_t event_len;
 	char reason[160]; /* the vmm's words for the guest's end */
+	void (*on_running)(void *arg, const char *event_line);
 	void (*on_end)(void *arg, const char *why);
 	void *arg;
 };
@@ -112,7 +113,11 @@ static void take_event(struct vmm_process *v, const char *line)
 	log_info("vmm: %s", line);
 	if (!json_object_is_type(o, json_type_object) ||
 	    !json_object_object_get_ex(o, "event", &name) ||
-	    strcmp(json_object_get_string(name), "guest-ended") != 0)
+	    !json_object_is_type(name, json_type_string))
+		return;
+	if (strcmp(json_object_get_string(name), "running") == 0)
+		v->on_running(v->arg, line);
+	if (strcmp(json_object_get_string(name), "guest-ended") != 0)
 		return;
 	if (json_object_object_get_ex(o, "reason", &reason) && reason)
 		(void)snprintf(v->reason, sizeof(v->reason), "%s", json_object_get_string(reason));
@@ -294,6 +299,7 @@ int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *
 	if (!v)
 		return err_set(err, ENOMEM, "start the vmm");
 	v->console.fd = v->messages.fd = v->monitor_fd = -1;
+	v->on_running = p->on_running;
 	v->on_end = p->on_end;
 	v->arg = p->arg;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))

@@ -22,6 +22,8 @@ struct vmm_params {
 	int vsock_listen_fd; /* the host connects to guest ports here */
 	int agent_fd;        /* the guest's agent dials this socket */
 	/* The process has ended and all its output is read. `why` is one clause, lent for the call. */
+	void (*on_running)(void *arg,
+			   const char *event_line); /* the first vCPU has entered the guest */
 	void (*on_end)(void *arg, const char *why);
 	void *arg;
 };

@@ -1,0 +1,84 @@
+/* The record of a start: the first mark counts, the vmm's event is taken for what it is worth, the file is written once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "runtime/start_record.h"
+
+static void test_first_mark_counts(void **state)
+{
+	struct start_record r = {0};
+
+	(void)state;
+	start_record_mark(&r, START_AGENT);
+	uint64_t first = r.us[START_AGENT];
+	assert_true(first > 0);
+	r.us[START_AGENT] = 7;
+	start_record_mark(&r, START_AGENT);
+	assert_int_equal(r.us[START_AGENT], 7);
+}
+
+static void test_events(void **state)
+{
+	static const struct {
+		const char *line;
+		uint64_t exec, entry;
+	} cases[] = {
+		{"{\"event\":\"running\",\"monotonic_us\":{\"exec\":5,\"entry\":9}}", 5, 9},
+		{"{\"monotonic_us\":{\"exec\":\"soon\",\"entry\":9}}", 0, 9},
+		{"{\"monotonic_us\":{\"agent\":3}}", 0, 0},
+		{"{\"monotonic_us\":[1]}", 0, 0},
+		{"[1]", 0, 0},
+		{"not json", 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct start_record r = {0};
+
+		start_record_merge(&r, cases[i].line);
+		assert_int_equal(r.us[START_EXEC], cases[i].exec);
+		assert_int_equal(r.us[START_ENTRY], cases[i].entry);
+		assert_int_equal(r.us[START_AGENT], 0);
+	}
+}
+
+static void test_saved_once(void **state)
+{
+	struct start_record r = {.us = {[START_SPAWN] = 10, [START_STARTED] = 20}};
+	char dir[] = "/tmp/nacre-record-XXXXXX";
+	AUTO_FREE char *path = NULL;
+	AUTO_FREE char *text = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	path = str_printf("%s/start.json", dir);
+	assert_int_equal(start_record_save(&r, dir, NULL), 0);
+	assert_int_equal(path_read(AT_FDCWD, path, 4096, &text, NULL, NULL), 0);
+	assert_string_equal(text,
+			    "{\"version\":1,\"monotonic_us\":{\"spawn\":10,\"started\":20}}\n");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(start_record_save(&r, dir, NULL), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(path_remove_tree(AT_FDCWD, dir, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_first_mark_counts),
+		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_saved_once),
+	};
+
+	return cmocka_run_group_tests_name("start_record", tests, NULL, NULL);
+}
