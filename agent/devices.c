@@ -5,6 +5,7 @@
 #include "agent/devices.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -115,7 +116,7 @@ static int make_defaults(int root_fd, struct err *err)
 			.mode = 0666,
 		};
 
-		(void)strcpy(path, default_devices[i].path);
+		(void)snprintf(path, sizeof(path), "%s", default_devices[i].path);
 		ret = make_node(root_fd, &device, err);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(links) && ret == 0; i++)

@@ -31,10 +31,11 @@ bool probe_cache_parse(const char *text, const char *boot_id, struct probe_facts
 	char *fields[5];
 	char *rest = copy;
 	uint64_t version, insns, cpu_us;
+	size_t len = strlen(text);
 
-	if (strlen(text) >= sizeof(copy) || !*boot_id)
+	if (len >= sizeof(copy) || !*boot_id)
 		return false;
-	strcpy(copy, text);
+	memcpy(copy, text, len + 1);
 	copy[strcspn(copy, "\n")] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		fields[i] = strsep(&rest, " ");
