@@ -8,7 +8,7 @@
 #include "vmm/probe.h"
 
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-#define CACHE_NAME   "kvm-probe"
+#define CACHE_NAME   "@kvm-probe" /* DIR is nacre's: '@' cannot be in a container id */
 #define CACHE_MAGIC  "nacre-kvm-probe"
 #define CACHE_MAX    512
 
