@@ -518,6 +518,49 @@ static void test_resources(void **state)
 	(void)rmdir(root);
 }
 
+static int
+	parents_to_take; /* so often another sandbox's end comes between the two steps of state_dir_make */
+
+/* Stands in front of the C library's; directories that lead to a sandbox's are made with mkdirat. */
+int mkdir(const char *path, mode_t mode)
+{
+	AUTO_FREE char *parent = strndup(path, (size_t)(strrchr(path, '/') - path));
+
+	if (parents_to_take > 0) {
+		parents_to_take--;
+		assert_int_equal(rmdir(parent), 0);
+	}
+	return mkdirat(AT_FDCWD, path, mode);
+}
+
+/* The directory of a namespace goes with its last sandbox, and comes back when the next one is quick. */
+static void test_namespace_directory(void **state)
+{
+	char root[] = "/tmp/sandbox-test-XXXXXX";
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	AUTO_FREE char *ns = str_printf("%s/@ns", root);
+	AUTO_FREE char *first = str_printf("%s/c1", ns);
+	AUTO_FREE char *second = str_printf("%s/c2", ns);
+	AUTO_FREE char *plain = str_printf("%s/c1", root);
+
+	parents_to_take = 2;
+	assert_int_equal(state_dir_make(first, &err), 0);
+	assert_int_equal(parents_to_take, 0);
+	assert_int_equal(state_dir_make(second, &err), 0);
+	assert_int_equal(resources_remove_files(first, &err), 0);
+	assert_int_equal(state_dir_exists(second, &err), 0);
+	assert_int_equal(resources_remove_files(second, &err), 0);
+	assert_int_equal(access(ns, F_OK), -1);
+
+	/* The root of the OCI face is nobody's namespace and stays. */
+	assert_int_equal(state_dir_make(plain, &err), 0);
+	assert_int_equal(resources_remove_files(plain, &err), 0);
+	assert_int_equal(rmdir(root), 0);
+}
+
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -532,6 +575,7 @@ int main(void)
 		WITH_WORLD(test_task_service),
 		WITH_WORLD(test_stub_takes_its_workload_along),
 		cmocka_unit_test(test_resources),
+		cmocka_unit_test(test_namespace_directory),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
