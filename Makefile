@@ -57,6 +57,7 @@ CONFIG := \
 	config/oci_process.o \
 	config/oci_resources.o \
 	config/oci_seccomp.o \
+	config/oci_state.o \
 	config/nacre_config.o \
 	config/container_plan.o \
 	config/vm_plan.o
@@ -143,6 +144,8 @@ RUNTIME := \
 	runtime/events.o \
 	runtime/flags.o \
 	runtime/guest_stream.o \
+	runtime/hook.o \
+	runtime/hooks.o \
 	runtime/kvm_probe.o \
 	runtime/launch.o \
 	runtime/lifecycle.o \
@@ -244,7 +247,10 @@ UNIT_TESTS := \
 	stdio_pump_test \
 	start_record_test \
 	ttrpc_test \
+	ttrpc_wire_test \
 	virtio_test \
+	vsock_data_test \
+	vsock_hostile_test \
 	vsock_test
 
 FS_CLIENT_TESTS := \
@@ -254,13 +260,22 @@ FS_CLIENT_TESTS := \
 	fs_io_test \
 	fs_test
 
+VSOCK_GUEST_TESTS := \
+	vsock_data_test \
+	vsock_hostile_test \
+	vsock_test
+
 FAKE_DRIVER_TESTS := \
 	blk_test \
 	mmio_test \
 	queue_test \
 	rng_test \
 	virtio_test \
-	vsock_test
+	$(VSOCK_GUEST_TESTS)
+
+TTRPC_WORLD_TESTS := \
+	ttrpc_test \
+	ttrpc_wire_test
 
 # ----------------------------------------------------------------------------------------------------------------------
 GEN := $(PROTOS:%.proto=$(O)/gen/%.pb-c.o)
@@ -330,6 +345,8 @@ $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a 
 # Tests of virtio devices talk to them through a driver of our own.
 $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
 $(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
+$(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
+$(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o
 $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
