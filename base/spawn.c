@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -22,10 +23,11 @@ struct failure {
 	int step;
 };
 
-enum step { STEP_FDS, STEP_CWD, STEP_DEATH_SIGNAL, STEP_EXEC };
+enum step { STEP_FDS, STEP_MOUNTS, STEP_CWD, STEP_DEATH_SIGNAL, STEP_EXEC };
 
 static const char *const step_text[] = {
 	[STEP_FDS] = "pass descriptors to",
+	[STEP_MOUNTS] = "enter the mount namespace of",
 	[STEP_CWD] = "change to the working directory of",
 	[STEP_DEATH_SIGNAL] = "set the parent-death signal of",
 	[STEP_EXEC] = "start",
@@ -85,6 +87,8 @@ NORETURN static void child_run(const struct spawn *s, int report)
 		child_fail(report, STEP_FDS);
 	if (s->new_session)
 		(void)setsid();
+	if (s->mount_ns_fd && setns(s->mount_ns_fd, CLONE_NEWNS) < 0)
+		child_fail(report, STEP_MOUNTS);
 	if (s->cwd && chdir(s->cwd) < 0)
 		child_fail(report, STEP_CWD);
 	if (s->kill_on_parent_death && prctl(PR_SET_PDEATHSIG, s->kill_on_parent_death) < 0)

@@ -24,7 +24,8 @@ struct spawn {
 	size_t nfds;
 	bool new_session;         /* setsid */
 	int kill_on_parent_death; /* signal number, 0: none */
-	const char *cwd;          /* NULL: unchanged */
+	int mount_ns_fd;          /* a mount namespace to enter, 0: ours */
+	const char *cwd;          /* NULL: unchanged; looked up in that namespace */
 };
 
 /*
