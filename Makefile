@@ -238,6 +238,7 @@ UNIT_TESTS := \
 	fs_io_test \
 	fs_test \
 	gmem_test \
+	hook_test \
 	mmio_test \
 	probe_test \
 	queue_test \

@@ -194,6 +194,8 @@ DEFINE_OWNER(oci_process_destroy, struct oci_process)
 /* Is this a container that Nacre can run? One sentence that says what is wrong and what to do. */
 int oci_check(const struct oci_spec *spec, struct err *err) MUST_CHECK;
 
+/* As in config.json: "createRuntime". */
+const char *oci_hook_name(enum oci_hook_kind kind);
 /* Value of an annotation, NULL when absent. */
 const char *oci_annotation(const struct oci_spec *spec, const char *key);
 /* The namespace of that type, NULL when the spec has none (share the parent's). */

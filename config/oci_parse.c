@@ -69,6 +69,11 @@ static int read_mounts(const struct json_at *at, struct oci_spec *spec, struct e
 	return ret;
 }
 
+const char *oci_hook_name(enum oci_hook_kind kind)
+{
+	return hook_keys[kind];
+}
+
 static int read_hook(const struct json_at *at, struct oci_hook *hook, struct err *err)
 {
 	struct json_at path = json_key(at, "path"), args = json_key(at, "args");

@@ -1,0 +1,74 @@
+/* See oci_state.h. A memory file instead of a pipe: a state may be larger than a pipe, and a hook need not read it. */
+#include "config/oci_state.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/own.h"
+#include "config/json.h"
+
+/* Takes the value; false when out of memory. */
+static bool add(struct json_object *o, const char *key, struct json_object *v)
+{
+	if (v && json_object_object_add(o, key, v) == 0)
+		return true;
+	(void)json_object_put(v);
+	return false;
+}
+
+static bool add_annotations(struct json_object *o, const struct oci_spec *spec)
+{
+	struct json_object *map = json_object_new_object();
+
+	for (size_t i = 0; map && i < spec->annotation_keys.n; i++) {
+		if (!add(map, spec->annotation_keys.v[i],
+			 json_object_new_string(spec->annotation_values.v[i]))) {
+			(void)json_object_put(map);
+			return false;
+		}
+	}
+	return add(o, "annotations", map);
+}
+
+int oci_state_json(const struct oci_spec *spec, const char *id, const char *bundle,
+		   const char *status, pid_t pid, char **out, struct err *err)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	bool whole = o && add(o, "ociVersion", json_object_new_string(spec->oci_version)) &&
+		     add(o, "id", json_object_new_string(id)) &&
+		     add(o, "status", json_object_new_string(status)) &&
+		     (pid == 0 || add(o, "pid", json_object_new_int(pid))) &&
+		     add(o, "bundle", json_object_new_string(bundle)) && add_annotations(o, spec);
+	const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+	const char *text = whole ? json_object_to_json_string_ext(o, flags) : NULL;
+	char *copy = text ? strdup(text) : NULL;
+
+	if (!copy)
+		return err_set(err, ENOMEM, "write the state of '%s'", id);
+	*out = copy;
+	return 0;
+}
+
+int oci_state_open(const struct oci_spec *spec, const char *id, const char *bundle,
+		   const char *status, pid_t pid, int *fd, struct err *err)
+{
+	AUTO_FREE char *text = NULL;
+	AUTO_FD int file = -1;
+	int ret = oci_state_json(spec, id, bundle, status, pid, &text, err);
+
+	if (ret < 0)
+		return ret;
+	file = memfd_create("state.json", MFD_CLOEXEC);
+	if (file < 0)
+		return err_set(err, errno, "write the state of '%s'", id);
+	ret = fd_write_full(file, text, strlen(text));
+	if (ret < 0)
+		return err_set(err, -ret, "write the state of '%s'", id);
+	if (lseek(file, 0, SEEK_SET) < 0)
+		return err_set(err, errno, "write the state of '%s'", id);
+	*fd = TAKE_FD(&file);
+	return 0;
+}
