@@ -14,7 +14,7 @@ teardown() {
 }
 
 create() {
-	run --separate-stderr timeout 60 nacre create --bundle "$b" "$(new_id)"
+	run --separate-stderr nacre create --bundle "$b" "$(new_id)"
 }
 
 @test "a missing kernel" {

@@ -46,7 +46,7 @@ again() {
 		pids+=($!)
 	done
 	for i in 1 2 3 4; do
-		run wait "${pids[$((i - 1))]}"
+		wait_status "${pids[$((i - 1))]}"
 		[ "$status" -eq "$i" ]
 	done
 }
@@ -94,7 +94,7 @@ again() {
 	client=$!
 	wait_for 60 sh -c "ctr task ls | grep '$id.*RUNNING'"
 	kill -KILL "$(vmm_pid)"
-	run wait $client
+	wait_status $client
 	[ "$status" -eq 137 ]
 }
 
@@ -110,6 +110,6 @@ again() {
 @test "a guest that panics is reported as crashed, with its last words" {
 	bundle "$b" '.linux.readonlyPaths = [] | .linux.maskedPaths = []'
 	edit_config "$b" ".mounts += [{destination: \"/proc\", type: \"proc\", source: \"proc\"}] | .process.args = $(args_of sh -c 'echo c >/proc/sysrq-trigger; sleep 60')"
-	run timeout 100 nacre run --bundle "$b" "$id" </dev/null
+	run nacre run --bundle "$b" "$id" </dev/null
 	[ "$status" -ne 0 ]
 }

@@ -8,6 +8,15 @@ STATE=/run/nacre
 
 bats_require_minimum_version 1.5.0
 
+# No command may hang a suite.
+nacre() {
+	timeout -k 5 100 /usr/bin/nacre "$@"
+}
+
+ctr() {
+	timeout -k 5 100 /usr/bin/ctr "$@"
+}
+
 # An id of this test alone.
 new_id() {
 	echo "t${BATS_TEST_NUMBER}-$$-${RANDOM}"
@@ -17,7 +26,7 @@ new_id() {
 ctr_run() {
 	local id=$1
 	shift
-	timeout 120 ctr run --rm --runtime $RUNTIME ${RUN_OPTIONS:-} "${IMAGE:-$BUSYBOX}" "$id" "$@"
+	ctr run --rm --runtime $RUNTIME ${RUN_OPTIONS:-} "${IMAGE:-$BUSYBOX}" "$id" "$@"
 }
 
 # wait_for SECONDS COMMAND...: until the command succeeds.
@@ -31,6 +40,12 @@ wait_for() {
 		fi
 		sleep 0.1
 	done
+}
+
+# $status of a background job (`run wait` would ask a subshell, which has no jobs).
+wait_status() {
+	status=0
+	wait "$1" || status=$?
 }
 
 # What of Nacre is on the host now: processes, mounts, sockets, state, cgroups.

@@ -17,7 +17,7 @@ python_inside() {
 	edit_config "$b" '.process.terminal = false | .root.readonly = false |
 		.process.capabilities[] += ["CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_MKNOD", "CAP_SETFCAP", "CAP_FSETID"]'
 	edit_config "$b" ".process.args = $(args_of python3 -c "$1")"
-	run timeout 200 nacre run --bundle "$b" "$(new_id)" </dev/null
+	run nacre run --bundle "$b" "$(new_id)" </dev/null
 }
 
 @test "create, rename, link, chmod, chown, xattr, lock, mmap, truncate; the host sees the same" {
@@ -105,7 +105,7 @@ for path in ("/dotted", "/absolute", "/../../../../../../tmp/../etc/shadow-of-ho
     except OSError as e:
         print("no", e.errno)
 ')"
-	run timeout 200 nacre run --bundle "$b" "$(new_id)" </dev/null
+	run nacre run --bundle "$b" "$(new_id)" </dev/null
 	[ "$status" -eq 0 ]
 	[[ "$output" != *made* ]]
 	[[ "$output" != *secret* ]]
@@ -140,7 +140,7 @@ print("over")
 		done
 	) 3>&- &
 	swapper=$!
-	run timeout 200 nacre run --bundle "$b" "$(new_id)" </dev/null
+	run nacre run --bundle "$b" "$(new_id)" </dev/null
 	kill $swapper 2>/dev/null || true
 	wait $swapper || true
 	[[ "$output" == *over* ]]

@@ -23,14 +23,15 @@ teardown() {
 		run ctr_run "$(new_id)" sh -c "exit $code"
 		[ "$status" -eq "$code" ]
 	done
-	run ctr_run "$(new_id)" sh -c 'kill -KILL $$; sh -c "kill -KILL \$PPID"; sleep 60'
-	# pid 1 of a pid namespace cannot kill itself: a child does it from outside below
+	run ctr_run "$(new_id)" sh -c 'sleep 100 & kill -KILL $!; wait $!'
+	[ "$status" -eq 137 ]
+	# a workload that is killed from outside: pid 1 itself
 	id=$(new_id)
 	ctr_run "$id" sleep 600 3>&- &
 	client=$!
 	wait_for 60 sh -c "ctr task ls | grep '$id.*RUNNING'"
 	ctr task kill --signal SIGKILL "$id"
-	run wait $client
+	wait_status $client
 	[ "$status" -eq 137 ]
 }
 

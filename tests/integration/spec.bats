@@ -13,7 +13,7 @@ teardown() {
 inside() {
 	bundle "$b" "$1"
 	edit_config "$b" ".process.args = $(args_of sh -c "$2")"
-	run timeout 120 nacre run --bundle "$b" "$(new_id)" </dev/null
+	run nacre run --bundle "$b" "$(new_id)" </dev/null
 }
 
 @test "uid, gid, supplementary groups, umask, cwd, environment, hostname" {
