@@ -26,6 +26,7 @@ struct container_call {
 	struct process *p; /* NULL for a container's delete */
 	process_fn fn;
 	void *arg;
+	struct err why; /* of a create that failed */
 };
 
 struct container *container_get(struct container *c)
@@ -138,18 +139,42 @@ static void ignore_answer(void *arg, const struct err *status, const struct agen
 	(void)answer;
 }
 
+void container_run_hooks(struct container *c, enum hooks_moment moment, hooks_fn fn, void *arg)
+{
+	pid_t pid = c->stub_pid ? c->stub_pid : c->sandbox->vmm_pid;
+	const struct hooks_subject s = {
+		.spec = c->spec,
+		.id = c->id,
+		.bundle = c->bundle,
+		.pid = moment == HOOKS_POSTSTOP ? 0 : pid,
+	};
+
+	hooks_run(&c->sandbox->container_hooks, &s, moment, fn, arg);
+}
+
+static void on_abandoned(void *arg, const struct err *status)
+{
+	struct container_call *call = arg;
+	const struct err reason = call->why;
+
+	(void)status; /* poststop hooks only warn */
+	call_end(call, &reason);
+}
+
 /* A create that failed: `why` goes to the caller after the host is clean. */
 static void container_abandon(struct container_call *call, const struct err *why)
 {
 	struct container *c = call->c;
-	const struct err reason = *why;
-
+	call->why = *why;
 	if (call->p && call->p->in_guest)
 		agent_process(c->sandbox->agent, AGENT_DELETE_CONTAINER, c->id, "", ignore_answer,
 			      NULL);
 	container_remove(c);
 	sandbox_abandon_if_empty(c->sandbox);
-	call_end(call, &reason);
+	if (c->hooked)
+		container_run_hooks(c, HOOKS_POSTSTOP, on_abandoned, call);
+	else
+		on_abandoned(call, why);
 }
 
 static void on_attached(void *arg, const struct err *status)
@@ -175,6 +200,21 @@ static void on_guest_created(void *arg, const struct err *status, const struct a
 		process_attach(call->p, on_attached, call);
 }
 
+static void on_create_hooks(void *arg, const struct err *status)
+{
+	struct container_call *call = arg;
+	struct container *c = call->c;
+	struct err err = *status;
+
+	if (!err.code && c->sandbox->state != SANDBOX_READY)
+		(void)err_say(&err, EIO, "the microVM ended while hooks ran: %s", c->sandbox->why);
+	if (err.code)
+		container_abandon(call, &err);
+	else
+		agent_create_container(c->sandbox->agent, c->id, c->plan->guest_spec_json,
+				       c->plan->rootfs_name, call->p->io, on_guest_created, call);
+}
+
 static void on_booted(void *arg, const struct err *status)
 {
 	struct container_call *call = arg;
@@ -184,8 +224,8 @@ static void on_booted(void *arg, const struct err *status)
 		container_abandon(call, status);
 		return;
 	}
-	agent_create_container(c->sandbox->agent, c->id, c->plan->guest_spec_json,
-			       c->plan->rootfs_name, call->p->io, on_guest_created, call);
+	c->hooked = true;
+	container_run_hooks(c, HOOKS_CREATE, on_create_hooks, call);
 }
 
 static int load_spec(struct container *c, struct err *err)
@@ -244,6 +284,7 @@ static int container_new(struct sandbox *s, const struct container_params *param
 		return err_set(err, ENOMEM, "make a container");
 	c->refs = 1;
 	c->sandbox = s;
+	c->stub_pid = params->stub_pid;
 	c->id = strdup(params->id);
 	c->bundle = strdup(params->bundle);
 	if (!c->id || !c->bundle) {
@@ -339,6 +380,14 @@ void container_exec(struct container *c, const char *exec_id, const void *json, 
 	agent_exec(c->sandbox->agent, c->id, exec_id, json, len, p->io, on_exec_created, call);
 }
 
+static void on_poststop(void *arg, const struct err *status)
+{
+	const struct err fine = ERR_INIT;
+
+	(void)status; /* they only warn */
+	call_end(arg, &fine);
+}
+
 static void on_guest_deleted(void *arg, const struct err *status, const struct agent_answer *answer)
 {
 	struct container_call *call = arg;
@@ -350,11 +399,13 @@ static void on_guest_deleted(void *arg, const struct err *status, const struct a
 		log_info("container %s: the agent did not delete it: %s", call->c->id,
 			 status->text);
 	process_give_up(call->p, STATUS_KILLED);
-	if (process_is_init(call->p))
-		container_remove(call->c);
-	else
+	if (!process_is_init(call->p)) {
 		forget_exec(call->p);
-	call_end(call, &fine);
+		call_end(call, &fine);
+		return;
+	}
+	container_remove(call->c);
+	container_run_hooks(call->c, HOOKS_POSTSTOP, on_poststop, call);
 }
 
 static void delete_process(struct process *p, enum agent_verb verb, process_fn fn, void *arg)

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "config/oci.h"
 #include "config/plan.h"
+#include "runtime/hooks.h"
 #include "runtime/process.h"
 #include "runtime/rootfs_mount.h"
 
@@ -29,6 +30,8 @@ struct container {
 	size_t nrootfs_mounts; /* made at plan->rootfs_host */
 	bool shared;           /* its binds are in the shared tree */
 	bool deleting;
+	bool hooked;            /* its create hooks were begun: poststop hooks are due */
+	pid_t stub_pid;         /* announced by the caller, 0: none */
 	struct container *next; /* in sandbox->containers */
 };
 
@@ -37,6 +40,7 @@ struct container_params {
 	const char *id, *bundle;
 	const struct rootfs_mount *mounts;
 	size_t nmounts;
+	pid_t stub_pid; /* who will stand for it, as hooks are told; 0: the vmm does */
 	struct process_io io;
 };
 
@@ -58,6 +62,9 @@ void container_delete_exec(struct process *p, process_fn fn, void *arg);
 
 /* Takes back everything the host holds of it, and the sandbox's reference; the guest is not asked. */
 void container_remove(struct container *c);
+
+/* Runs its hooks of that moment. The caller holds a reference until fn, which is called once. */
+void container_run_hooks(struct container *c, enum hooks_moment moment, hooks_fn fn, void *arg);
 
 /* Init for exec_id "" (or NULL); NULL when there is none. Lent. */
 struct process *container_process(struct container *c, const char *exec_id);

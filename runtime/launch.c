@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "config/oci.h"
+#include "runtime/hooks.h"
 #include "runtime/json_own.h"
 #include "runtime/monitor_args.h"
 #include "runtime/monitor_client.h"
@@ -29,10 +30,11 @@ struct launching {
 	const struct launch_params *p;
 	struct oci_spec *spec;
 	char *bundle, *state_dir, *socket_path;
-	int listener, log, slave;
+	int listener, log, slave, stub_control;
 	struct monitor_client client;
 	pid_t monitor, stub;
-	bool made; /* the state directory is ours */
+	bool made;    /* the state directory is ours */
+	bool created; /* in the guest; its hooks have run */
 };
 
 static void launching_done(struct launching *l)
@@ -44,6 +46,7 @@ static void launching_done(struct launching *l)
 	own_close(&l->listener);
 	own_close(&l->log);
 	own_close(&l->slave);
+	own_close(&l->stub_control);
 	monitor_client_close(&l->client);
 }
 #define AUTO_LAUNCHING CLEANUP(launching_done)
@@ -157,7 +160,11 @@ static int create_in_guest(struct launching *l, struct err *err)
 	const char *names[] = {stdio_name(STDIN_FILENO, in), stdio_name(STDOUT_FILENO, out),
 			       terminal ? "" : stdio_name(STDERR_FILENO, error)};
 
-	return monitor_create_task(&l->client, l->p->id, l->bundle, names, terminal, err);
+	int rc =
+		monitor_create_task(&l->client, l->p->id, l->bundle, names, terminal, l->stub, err);
+
+	l->created = !rc;
+	return rc;
 }
 
 static char *annotations_json(const struct oci_spec *spec)
@@ -226,6 +233,8 @@ static void undo(struct launching *l)
 	if (resources_replay(l->state_dir, &ignored))
 		log_warn("%s", ignored.text);
 	reap(l->monitor);
+	if (l->created)
+		hooks_poststop_of_bundle(l->p->id, l->bundle);
 }
 
 static int steps(struct launching *l, struct err *err)
@@ -241,9 +250,12 @@ static int steps(struct launching *l, struct err *err)
 	if (!rc)
 		rc = start_monitor(l, err);
 	if (!rc)
+		rc = stub_spawn(l->p->id, l->socket_path, l->slave, &l->stub, &l->stub_control,
+				err);
+	if (!rc)
 		rc = create_in_guest(l, err);
 	if (!rc)
-		rc = stub_spawn(l->p->id, l->socket_path, l->slave, &l->stub, err);
+		rc = stub_attach(l->stub_control, err);
 	if (!rc)
 		rc = write_files(l, err);
 	return rc;
@@ -256,6 +268,7 @@ int launch(const struct launch_params *p, struct launched *out, struct err *err)
 		.listener = -1,
 		.log = -1,
 		.slave = -1,
+		.stub_control = -1,
 		.client = MONITOR_CLIENT_INIT,
 	};
 	int rc = steps(&l, err);

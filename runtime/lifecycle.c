@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "runtime/hooks.h"
 #include "runtime/resources.h"
 #include "runtime/state_dir.h"
 
@@ -103,9 +104,9 @@ static int settle(struct monitor_client *c, const char *id, bool force, struct e
 	return monitor_wait(c, id, KILLED_TIMEOUT_MS, err);
 }
 
-/* The orderly way: the monitor takes everything down and ends. */
+/* The container itself, and its poststop hooks, are gone when *deleted is set. The orderly way: the monitor takes everything down and ends. */
 static int ask_monitor(struct monitor_client *c, const char *dir, const char *id, bool force,
-		       struct err *err)
+		       bool *deleted, struct err *err)
 {
 	struct procid monitor = {0};
 	const bool known = !resources_find_process(dir, "monitor", &monitor);
@@ -115,6 +116,7 @@ static int ask_monitor(struct monitor_client *c, const char *dir, const char *id
 	if (rc)
 		return rc;
 	rc = monitor_delete(c, id, NULL, err);
+	*deleted = !rc;
 	if (!rc)
 		rc = monitor_shutdown(c, id, false, err);
 	monitor_client_close(c);
@@ -127,6 +129,9 @@ int lifecycle_delete(const char *root, const char *id, bool force, struct err *e
 {
 	AUTO_FREE char *dir = NULL;
 	AUTO_MONITOR_CLIENT struct monitor_client c = MONITOR_CLIENT_INIT;
+	CLEANUP(own_container_state_destroy) struct container_state *state = NULL;
+	struct err unknown = ERR_INIT;
+	bool deleted = false;
 	int rc = state_dir_path(root, id, &dir, err);
 
 	if (rc)
@@ -135,12 +140,18 @@ int lifecycle_delete(const char *root, const char *id, bool force, struct err *e
 	if (rc == -ENOENT)
 		return force ? 0 : rc;
 	if (!rc) {
-		rc = ask_monitor(&c, dir, id, force, err);
+		rc = ask_monitor(&c, dir, id, force, &deleted, err);
 		/* A monitor that cannot do it is no reason to stop when told to force, nor is one that is gone. */
 		if (rc && !force && rc != -ECONNRESET && rc != -EPIPE)
 			return rc;
 		if (rc)
 			log_debug("container %s: %s", id, err->text);
 	}
-	return resources_replay(dir, err);
+	/* Without state it was never created. */
+	if (!deleted && container_state_load(dir, &state, &unknown))
+		log_debug("container %s: %s", id, unknown.text);
+	rc = resources_replay(dir, err);
+	if (!rc && state)
+		hooks_poststop_of_bundle(id, state->bundle);
+	return rc;
 }

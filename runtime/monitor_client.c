@@ -2,6 +2,7 @@
 #include "runtime/monitor_client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "agent-proto/ttrpc.h"
@@ -54,8 +55,10 @@ static char *lend(const char *s)
 }
 
 int monitor_create_task(struct monitor_client *c, const char *id, const char *bundle,
-			const char *const stdio[3], bool terminal, struct err *err)
+			const char *const stdio[3], bool terminal, pid_t stub, struct err *err)
 {
+	char pid[16];
+	Containerd__Any options = CONTAINERD__ANY__INIT;
 	Containerd__CreateTaskRequest m = CONTAINERD__CREATE_TASK_REQUEST__INIT;
 
 	m.id = lend(id);
@@ -64,7 +67,11 @@ int monitor_create_task(struct monitor_client *c, const char *id, const char *bu
 	m.stdout = lend(stdio[1]);
 	m.stderr = lend(stdio[2]);
 	m.terminal = terminal;
-	/* The boot's deadline is the configuration's: the monitor keeps it. */
+	options.type_url = lend(TASK_OPTIONS_STUB);
+	options.value.len = (size_t)snprintf(pid, sizeof(pid), "%d", (int)stub);
+	options.value.data = (uint8_t *)pid;
+	m.options = &options;
+	/* The boot's deadline is the configuration's, a hook's the bundle's: the monitor keeps them. */
 	return call(c, "Create", &m.base, 0, NULL, NULL, err);
 }
 
@@ -73,7 +80,8 @@ int monitor_start(struct monitor_client *c, const char *id, struct err *err)
 	Containerd__StartRequest m = CONTAINERD__START_REQUEST__INIT;
 
 	m.id = lend(id);
-	return call(c, "Start", &m.base, CALL_TIMEOUT_MS, NULL, NULL, err);
+	/* As long as its hooks take. */
+	return call(c, "Start", &m.base, 0, NULL, NULL, err);
 }
 
 int monitor_kill(struct monitor_client *c, const char *id, uint32_t signo, bool all,
@@ -117,8 +125,7 @@ int monitor_delete(struct monitor_client *c, const char *id, uint32_t *exit_stat
 	AUTO_MESSAGE Containerd__DeleteResponse *r = NULL;
 
 	m.id = lend(id);
-	int rc = call(c, "Delete", &m.base, CALL_TIMEOUT_MS,
-		      &containerd__delete_response__descriptor, &r, err);
+	int rc = call(c, "Delete", &m.base, 0, &containerd__delete_response__descriptor, &r, err);
 	if (rc)
 		return rc;
 	if (exit_status)

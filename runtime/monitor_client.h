@@ -27,9 +27,10 @@ void monitor_client_close(struct monitor_client *c);
 int monitor_client_open(const char *socket_path, struct monitor_client *out,
 			struct err *err) MUST_CHECK;
 
-/* Standard streams by name, as stdio_host.h says. */
+/* Standard streams by name, as stdio_host.h says; `stub` is who will stand for the process. */
 int monitor_create_task(struct monitor_client *c, const char *id, const char *bundle,
-			const char *const stdio[3], bool terminal, struct err *err) MUST_CHECK;
+			const char *const stdio[3], bool terminal, pid_t stub,
+			struct err *err) MUST_CHECK;
 int monitor_start(struct monitor_client *c, const char *id, struct err *err) MUST_CHECK;
 int monitor_kill(struct monitor_client *c, const char *id, uint32_t signo, bool all,
 		 struct err *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include "runtime/process.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,11 @@ struct process_call {
 	struct process *p;
 	process_fn fn;
 	void *arg;
+};
+
+struct failed_start {
+	struct process_call *call;
+	struct err why;
 };
 
 struct process *process_get(struct process *p)
@@ -248,24 +254,79 @@ void process_attach(struct process *p, process_fn fn, void *arg)
 	stdio_connect(p->io, p->container->sandbox->vsock_path, on_connected, call);
 }
 
-static void on_start_answer(void *arg, const struct err *status, const struct agent_answer *answer)
+/* The caller tells of the start before anybody tells of the exit. */
+static void start_is_over(struct process_call *call, const struct err *status)
 {
-	struct process_call *call = arg;
 	struct process *p = process_get(call->p);
 
-	(void)answer;
-	if (status->code) {
-		p->starting = false;
-	} else {
-		p->state = PROCESS_RUNNING;
-		p->ever_started = true;
-		sandbox_tell_started(p->container->sandbox);
-	}
-	/* The caller tells of the start before anybody tells of the exit. */
 	call_end(call, status);
 	p->starting = false;
 	maybe_finish(p);
 	process_put(p);
+}
+
+/* A start that failed after the process ran: told when it runs no more. */
+static void on_stopped_again(void *arg, const struct process *p)
+{
+	struct failed_start *f = arg;
+
+	(void)p;
+	call_end(f->call, &f->why);
+	free(f);
+}
+
+static void on_stop_sent(void *arg, const struct err *status)
+{
+	struct process *p = arg;
+
+	if (status->code && status->code != ESRCH) {
+		log_warn("container %s: it cannot be stopped: %s", p->container->id, status->text);
+		process_give_up(p, STATUS_LOST);
+	}
+	process_put(p);
+}
+
+static void on_poststart(void *arg, const struct err *status)
+{
+	struct process_call *call = arg;
+	struct process *p = call->p;
+	struct failed_start *f = status->code ? malloc(sizeof(*f)) : NULL;
+	struct err err = ERR_INIT;
+
+	if (!f) {
+		start_is_over(call, status);
+		return;
+	}
+	*f = (struct failed_start){.call = call, .why = *status};
+	p->starting = false;
+	(void)process_get(p);
+	maybe_finish(p);
+	process_signal(p, SIGKILL, true, on_stop_sent, process_get(p));
+	if (process_wait(p, on_stopped_again, f, &err)) {
+		free(f);
+		call_end(call, status);
+	}
+	process_put(p);
+}
+
+static void on_start_answer(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	struct process_call *call = arg;
+	struct process *p = call->p;
+
+	(void)answer;
+	if (status->code) {
+		p->starting = false;
+		start_is_over(call, status);
+		return;
+	}
+	p->state = PROCESS_RUNNING;
+	p->ever_started = true;
+	sandbox_tell_started(p->container->sandbox);
+	if (process_is_init(p))
+		container_run_hooks(p->container, HOOKS_POSTSTART, on_poststart, call);
+	else
+		start_is_over(call, status);
 }
 
 void process_start(struct process *p, process_fn fn, void *arg)

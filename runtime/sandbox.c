@@ -6,6 +6,7 @@
 #include "runtime/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,7 @@ int sandbox_create(struct loop *loop, const char *id, const char *state_dir,
 		return err_set(err, ENOMEM, "make a sandbox");
 	s->loop = loop;
 	s->hooks = *hooks;
+	s->container_hooks.loop = loop;
 	s->export_fd = -1;
 	start_record_mark(&s->start, START_MONITOR);
 	s->id = strdup(id);
@@ -133,6 +135,7 @@ void sandbox_destroy(struct sandbox *s)
 
 	(void)err_say(&gone, ECANCELED, "the sandbox is being removed");
 	s->state = SANDBOX_ENDED;
+	hooks_close(&s->container_hooks);
 	loop_remove(s->stop_timer);
 	vmm_destroy(s->vmm);
 	s->vmm = NULL;
@@ -144,6 +147,8 @@ void sandbox_destroy(struct sandbox *s)
 	if (s->prepared)
 		shared_tree_unmake(s->state_dir);
 	own_close(&s->export_fd);
+	if (s->container_hooks.host_mount_ns_fd)
+		own_close(&s->container_hooks.host_mount_ns_fd);
 	nacre_config_destroy(s->config);
 	free(s->vsock_path);
 	free(s->state_dir);
@@ -164,6 +169,17 @@ static int check_kvm(struct err *err)
 	return 0;
 }
 
+/* Hooks are run where nacre was called. */
+static int remember_mount_namespace(struct sandbox *s, struct err *err)
+{
+	int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, errno, "open the mount namespace");
+	s->container_hooks.host_mount_ns_fd = fd;
+	return 0;
+}
+
 int sandbox_prepare(struct sandbox *s, struct err *err)
 {
 	const char *config_dir = getenv("NACRE_CONFIG_DIR");
@@ -178,6 +194,8 @@ int sandbox_prepare(struct sandbox *s, struct err *err)
 				     s->config->initramfs_path, err);
 	if (!rc)
 		rc = check_kvm(err);
+	if (!rc)
+		rc = remember_mount_namespace(s, err);
 	if (!rc)
 		rc = shared_tree_enter_namespace(err);
 	if (!rc)

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "config/plan.h"
+#include "runtime/hooks.h"
 #include "runtime/process.h"
 #include "runtime/start_record.h"
 
@@ -55,6 +56,7 @@ struct sandbox {
 	struct container *containers;
 	struct sandbox_waiter *boot_waiters, *stop_waiters;
 	struct loop_source *stop_timer;
+	struct hooks_list container_hooks; /* of its containers, running */
 	struct start_record start;
 	char why[ERR_TEXT_BYTES]; /* the microVM ended, "" before */
 };

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "runtime/hooks.h"
 #include "runtime/monitor_client.h"
 #include "runtime/resources.h"
 #include "runtime/shim.h"
@@ -37,6 +38,18 @@ static void remove_one(const char *socket_path, const char *id)
 	/* Usually it is gone already: containerd deletes the task first. */
 	if (monitor_delete(&c, id, NULL, &err) && err.code != ENOENT)
 		log_warn("container %s: %s", id, err.text);
+}
+
+/* A monitor that ended in order has taken its directory along, and run the hooks. */
+static int remove_all(const char *state_dir, const struct shim_args *args, struct err *err)
+{
+	struct err gone = ERR_INIT;
+	const bool orderly = state_dir_exists(state_dir, &gone);
+	int rc = resources_replay(state_dir, err);
+
+	if (!rc && !orderly)
+		hooks_poststop_of_bundle(args->id, args->bundle);
+	return rc;
 }
 
 static int print_response(struct err *err)
@@ -77,7 +90,7 @@ int shim_delete(const struct shim_args *args, struct err *err)
 	if (rc)
 		return rc;
 	if (strcmp(group, args->id) == 0)
-		rc = resources_replay(state_dir, err);
+		rc = remove_all(state_dir, args, err);
 	else
 		remove_one(socket_path, args->id);
 	if (rc)

@@ -22,10 +22,11 @@
 #include "runtime/task_service.h"
 #include "runtime/unix_socket.h"
 
-enum { STUB_FD_READY = 3, STUB_FD_TTY = 4 };
+enum { STUB_FD_CONTROL = 3, STUB_FD_TTY = 4 };
 
 #define STATUS_LOST 137 /* 128 + SIGKILL: what becomes of a workload whose monitor is gone */
 #define READY       "ready"
+#define GO          "g"
 
 struct stub {
 	const char *id, *socket_path;
@@ -172,9 +173,17 @@ static int attach(struct stub *s, struct err *err)
 	return 0;
 }
 
+/* False when whoever started us has given the container up. */
+static bool may_go_on(void)
+{
+	char go = 0;
+
+	return fd_read_full(STUB_FD_CONTROL, &go, 1) == 1;
+}
+
 int stub_main(int argc, char *const argv[])
 {
-	struct stub s = {.ready_fd = STUB_FD_READY, .status = STATUS_LOST};
+	struct stub s = {.ready_fd = STUB_FD_CONTROL, .status = STATUS_LOST};
 	struct err err = ERR_INIT;
 	int next = 0;
 	const struct flag_def defs[] = {
@@ -191,6 +200,8 @@ int stub_main(int argc, char *const argv[])
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (!rc)
 		rc = loop_create(&s.loop, &err);
+	if (!rc && !may_go_on())
+		return s.status;
 	if (!rc)
 		rc = attach(&s, &err);
 	if (!rc)
@@ -204,11 +215,14 @@ int stub_main(int argc, char *const argv[])
 	return s.status;
 }
 
-static int await_ready(int fd, struct err *err)
+int stub_attach(int control, struct err *err)
 {
 	char text[ERR_TEXT_BYTES];
-	ssize_t n = fd_read_full(fd, text, sizeof(text) - 1);
+	int rc = fd_write_full(control, GO, 1);
 
+	if (rc)
+		return err_set(err, -rc, "wake the stub");
+	ssize_t n = fd_read_full(control, text, sizeof(text) - 1);
 	if (n < 0)
 		return err_set(err, (int)-n, "wait for the stub");
 	text[n] = '\0';
@@ -217,15 +231,16 @@ static int await_ready(int fd, struct err *err)
 	return err_say(err, EIO, "the stub did not start: %s", n ? text : "it ended");
 }
 
-int stub_spawn(const char *id, const char *socket_path, int tty, pid_t *pid, struct err *err)
+int stub_spawn(const char *id, const char *socket_path, int tty, pid_t *pid, int *control,
+	       struct err *err)
 {
-	int ready[2];
+	int pair[2];
 
-	if (pipe2(ready, O_CLOEXEC))
-		return err_set(err, errno, "make a pipe for the stub");
-	AUTO_FD int reader = ready[0];
-	AUTO_FD int writer = ready[1];
-	const struct spawn_fd fds[] = {{writer, STUB_FD_READY}, {tty, STUB_FD_TTY}};
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return err_set(err, errno, "make a socket for the stub");
+	AUTO_FD int ours = pair[0];
+	AUTO_FD int theirs = pair[1];
+	const struct spawn_fd fds[] = {{theirs, STUB_FD_CONTROL}, {tty, STUB_FD_TTY}};
 	const char *argv[] = {"nacre",
 			      STUB_VERB,
 			      "--id",
@@ -245,11 +260,6 @@ int stub_spawn(const char *id, const char *socket_path, int tty, pid_t *pid, str
 	int rc = spawn_start(&spec, pid, NULL, err);
 	if (rc)
 		return rc;
-	own_close(&writer);
-	rc = await_ready(reader, err);
-	if (rc) {
-		(void)kill(*pid, SIGKILL);
-		(void)waitpid(*pid, NULL, 0);
-	}
-	return rc;
+	*control = TAKE_FD(&ours);
+	return 0;
 }

@@ -100,6 +100,19 @@ static struct rootfs_mount *mounts_of(const Containerd__CreateTaskRequest *m)
 	return mounts;
 }
 
+/* 0 when none is announced: in the shim's face the vmm stands for all. */
+static pid_t stub_of(const Containerd__CreateTaskRequest *m)
+{
+	char text[16] = "";
+	uint64_t pid = 0;
+
+	if (!m->options || strcmp(m->options->type_url, TASK_OPTIONS_STUB) != 0 ||
+	    m->options->value.len >= sizeof(text))
+		return 0;
+	memcpy(text, m->options->value.data, m->options->value.len);
+	return str_to_u64(text, 1, INT32_MAX, &pid) ? 0 : (pid_t)pid;
+}
+
 static void task_create(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
 {
 	struct task_client *client = arg;
@@ -127,6 +140,7 @@ static void task_create(void *arg, struct ttrpc_request *req, const uint8_t *pay
 		.bundle = m->bundle,
 		.mounts = mounts,
 		.nmounts = m->n_rootfs,
+		.stub_pid = stub_of(m),
 		.io = {.names = {m->stdin, m->stdout, m->stderr}, .terminal = m->terminal},
 	};
 	container_create(client->service->sandbox, &params, on_created, call);

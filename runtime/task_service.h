@@ -15,8 +15,10 @@ struct container;
 struct events;
 struct sandbox;
 
-#define TASK_SERVICE_V2       "containerd.task.v2.Task"
-#define TASK_SERVICE_V3       "containerd.task.v3.Task"
+#define TASK_SERVICE_V2 "containerd.task.v2.Task"
+#define TASK_SERVICE_V3 "containerd.task.v3.Task"
+/* Type of Create's options when `nacre create` asks: the pid of the stub, in decimal. */
+#define TASK_OPTIONS_STUB     "nacre.monitor.v1.Stub"
 #define NACRE_MONITOR_SERVICE "nacre.monitor.v1.Monitor"
 
 struct task_service {
