@@ -17,7 +17,7 @@ def main():
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         sys.exit("prctl failed")
     signal.alarm(150)
-    made = subprocess.run(create)
+    made = subprocess.run(create, stdin=subprocess.DEVNULL)
     if made.returncode:
         sys.exit(made.returncode)
     with open(pid_file) as f:
