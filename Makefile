@@ -200,6 +200,7 @@ AGENT := \
 	agent/rootfs.o \
 	agent/seccomp.o \
 	agent/service.o \
+	agent/start_hooks.o \
 	agent/stream_door.o \
 	agent/vsock_guard.o
 

@@ -18,6 +18,7 @@
 #include "agent/pty.h"
 #include "agent/rootfs.h"
 #include "agent/seccomp.h"
+#include "agent/start_hooks.h"
 #include "agent/vsock_guard.h"
 #include "base/own.h"
 #include "base/path.h"
@@ -324,6 +325,10 @@ NORETURN void child_run(const struct child_plan *plan)
 	own_close(&c.pty_master);
 	if (child_channel_wait_go(plan->channel) < 0)
 		_exit(1);
+	if (plan->join_pidfd < 0 && start_hooks_run(plan->spec, plan->id, &err) < 0) {
+		child_channel_failed(plan->channel, &err);
+		_exit(1);
+	}
 	/* All are born close-on-exec; one that was not would be the way to the guest (CVE-2024-21626). */
 	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	(void)execve(c.program, plan->process->args.v, c.env);

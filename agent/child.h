@@ -5,7 +5,7 @@
  *	wait for the first go (user mappings and oom score are written by the agent)
  *	init: new root, mounts, devices, hiding, sysctl, pivot      exec: join init's namespaces
  *	terminal, credentials, working directory, executable, seccomp
- *	say ready, wait for the second go, execve
+ *	say ready, wait for the second go, startContainer hooks (init), execve
  */
 #ifndef NACRE_AGENT_CHILD_H
 #define NACRE_AGENT_CHILD_H
@@ -16,6 +16,7 @@
 struct child_plan {
 	const struct oci_spec *spec;       /* of the container */
 	const struct oci_process *process; /* its own process, or that of an exec */
+	const char *id;                    /* init: the container's */
 	const char *rootfs;                /* init: below the shared tree */
 	const char *shared_dir;            /* init: the shared tree */
 	int join_pidfd;                    /* exec: the container's init process; init: -1 */

@@ -120,6 +120,7 @@ static int launch_init(struct container *c, const struct container_params *param
 	const struct child_plan plan = {
 		.spec = c->spec,
 		.process = &c->spec->process,
+		.id = c->id,
 		.rootfs = params->rootfs,
 		.shared_dir = c->set->shared_dir,
 		.join_pidfd = -1,

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "config/json.h"
+#include "config/oci_state.h"
 #include "config/plan.h"
 
 #define CONTAINER_ID_MAX 255
@@ -95,12 +96,39 @@ static int plan_mounts(struct container_plan *plan, const char *bundle, const st
 	return 0;
 }
 
-/* Hooks run on the host, cgroupsPath and namespace paths name host objects: none of them means anything in the guest. */
+/* startContainer hooks run in the guest and are told of the bundle by the name it has on the host; the others run here. */
+static int keep_guest_hooks(struct json_object *root, const char *bundle, struct err *err)
+{
+	AUTO_JSON struct json_object *mine = NULL;
+	AUTO_JSON struct json_object *kept = json_object_new_object();
+	struct json_object *hooks = NULL, *annotations = NULL;
+	const char *name = oci_hook_name(OCI_HOOK_START_CONTAINER);
+
+	if (json_object_object_get_ex(root, "hooks", &hooks) &&
+	    json_object_object_get_ex(hooks, name, &mine))
+		(void)json_object_get(mine);
+	json_object_object_del(root, "hooks");
+	if (!mine)
+		return 0;
+	if (!json_object_object_get_ex(root, "annotations", &annotations) || !annotations) {
+		annotations = json_object_new_object();
+		if (json_object_object_add(root, "annotations", annotations) < 0)
+			return err_set(err, ENOMEM, "plan the hooks");
+	}
+	if (!kept || !annotations ||
+	    json_object_object_add(kept, name, json_object_get(mine)) < 0 ||
+	    json_object_object_add(root, "hooks", json_object_get(kept)) < 0 ||
+	    json_object_object_add(annotations, OCI_ANNOTATION_BUNDLE,
+				   json_object_new_string(bundle)) < 0)
+		return err_set(err, ENOMEM, "plan the hooks");
+	return 0;
+}
+
+/* cgroupsPath and namespace paths name host objects: they mean nothing in the guest. */
 static void strip_host_parts(struct json_object *root)
 {
 	struct json_object *linux_json = NULL, *namespaces = NULL, *ns;
 
-	json_object_object_del(root, "hooks");
 	if (!json_object_object_get_ex(root, "linux", &linux_json))
 		return;
 	json_object_object_del(linux_json, "cgroupsPath");
@@ -139,6 +167,8 @@ int container_plan_make(const char *id, const char *bundle, const char *spec_tex
 		return err_set(err, ENOMEM, "plan container '%s'", id);
 
 	ret = plan_mounts(plan, bundle, spec, root, err);
+	if (ret == 0)
+		ret = keep_guest_hooks(root, bundle, err);
 	if (ret < 0)
 		return ret;
 	strip_host_parts(root);

@@ -32,7 +32,8 @@ static const char good_spec[] =
 	"\"noNewPrivileges\":true,\"oomScoreAdj\":-5},"
 	"\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"vol\","
 	"\"options\":[\"rbind\",\"ro\"]},{\"destination\":\"/proc\",\"type\":\"proc\"}],"
-	"\"hooks\":{\"prestart\":[{\"path\":\"/bin/hook\",\"timeout\":3}]},"
+	"\"hooks\":{\"prestart\":[{\"path\":\"/bin/hook\",\"timeout\":3}],"
+	"\"startContainer\":[{\"path\":\"/in/guest\"}]},"
 	"\"annotations\":{\"k\":\"v\"},\"unknown\":{\"ignored\":1},"
 	"\"linux\":{\"namespaces\":[{\"type\":\"network\",\"path\":\"/run/netns/"
 	"x\"},{\"type\":\"pid\"}],"
@@ -334,6 +335,10 @@ static void test_container_plan(void **state)
 	guest = parse(plan->guest_spec_json);
 	assert_string_equal(guest->mounts[0].source, "c1/mounts/0");
 	assert_int_equal(guest->nhooks[OCI_HOOK_PRESTART], 0);
+	assert_int_equal(guest->nhooks[OCI_HOOK_START_CONTAINER], 1);
+	assert_string_equal(guest->hooks[OCI_HOOK_START_CONTAINER][0].path, "/in/guest");
+	assert_string_equal(oci_annotation(guest, "nacre.bundle"), "/bundle");
+	assert_null(oci_annotation(spec, "nacre.bundle"));
 	assert_string_equal(guest->cgroups_path, "");
 	assert_string_equal(oci_namespace(guest, OCI_NS_NETWORK)->path, "");
 	assert_int_equal(guest->seccomp.nrules, 1);
