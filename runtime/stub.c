@@ -218,10 +218,8 @@ int stub_main(int argc, char *const argv[])
 int stub_attach(int control, struct err *err)
 {
 	char text[ERR_TEXT_BYTES];
-	int rc = fd_write_full(control, GO, 1);
-
-	if (rc)
-		return err_set(err, -rc, "wake the stub");
+	if (send(control, GO, 1, MSG_NOSIGNAL) < 0)
+		return err_set(err, errno, "wake the stub");
 	ssize_t n = fd_read_full(control, text, sizeof(text) - 1);
 	if (n < 0)
 		return err_set(err, (int)-n, "wait for the stub");
