@@ -313,6 +313,7 @@ static void on_start_answer(void *arg, const struct err *status, const struct ag
 {
 	struct process_call *call = arg;
 	struct process *p = call->p;
+	struct err err = ERR_INIT;
 
 	(void)answer;
 	if (status->code) {
@@ -322,6 +323,8 @@ static void on_start_answer(void *arg, const struct err *status, const struct ag
 	}
 	p->state = PROCESS_RUNNING;
 	p->ever_started = true;
+	if (stdio_start_input(p->io, &err))
+		log_error("container %s: standard input: %s", p->container->id, err.text);
 	sandbox_tell_started(p->container->sandbox);
 	if (process_is_init(p))
 		container_run_hooks(p->container, HOOKS_POSTSTART, on_poststart, call);

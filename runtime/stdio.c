@@ -17,6 +17,7 @@ struct stream {
 	uint8_t token[STREAM_TOKEN_BYTES];
 	bool wanted;
 	struct guest_stream *opening;
+	int guest_fd; /* standard input's, until the process is started */
 	struct pump *pump;
 };
 
@@ -37,6 +38,7 @@ static void stream_close(struct stream *st)
 	st->opening = NULL;
 	pump_destroy(st->pump);
 	st->pump = NULL;
+	own_close(&st->guest_fd);
 	stdio_host_close(&st->host);
 }
 
@@ -58,8 +60,8 @@ int stdio_open(struct loop *loop, const char *const names[STDIO_STREAMS], bool t
 		return err_set(err, ENOMEM, "open the standard streams");
 	s->loop = loop;
 	for (int i = 0; i < STDIO_STREAMS; i++)
-		s->stream[i] =
-			(struct stream){.owner = s, .host = STDIO_HOST_INIT, .wanted = false};
+		s->stream[i] = (struct stream){
+			.owner = s, .host = STDIO_HOST_INIT, .guest_fd = -1, .wanted = false};
 	for (int i = 0; i < STDIO_STREAMS; i++) {
 		struct stream *st = &s->stream[i];
 
@@ -124,16 +126,16 @@ static void tell_connected(struct stdio *s, const struct err *why)
 	s->on_connected(s->connected_arg, why);
 }
 
-static int start_pump(struct stream *st, int guest_fd, struct err *err)
+static int start_pump(struct stream *st, struct err *err)
 {
-	bool input = st == &st->owner->stream[STDIO_IN];
-	AUTO_FD int fd = guest_fd;
-	int rc = pump_create(st->owner->loop, input ? st->host.fd : fd, input ? fd : st->host.fd,
-			     on_pump_done, st, &st->pump, err);
+	const bool input = st == &st->owner->stream[STDIO_IN];
+	const int from = input ? st->host.fd : st->guest_fd;
+	const int to = input ? st->guest_fd : st->host.fd;
+	int rc = pump_create(st->owner->loop, from, to, on_pump_done, st, &st->pump, err);
 
 	if (rc)
 		return rc;
-	(void)TAKE_FD(&fd);
+	(void)TAKE_FD(&st->guest_fd);
 	(void)TAKE_FD(&st->host.fd);
 	return 0;
 }
@@ -146,7 +148,9 @@ static void on_stream_open(void *arg, int fd, const struct err *why)
 
 	st->opening = NULL;
 	s->opening--;
-	if (!why && start_pump(st, fd, &err))
+	st->guest_fd = fd;
+	/* What the caller has to say is not taken from it before there is somebody to read it. */
+	if (!why && st != &s->stream[STDIO_IN] && start_pump(st, &err))
 		why = &err;
 	if (why)
 		tell_connected(s, why);
@@ -174,6 +178,13 @@ void stdio_connect(struct stdio *s, const char *vsock_path, stdio_connected_fn f
 	}
 	if (s->opening == 0)
 		tell_connected(s, NULL);
+}
+
+int stdio_start_input(struct stdio *s, struct err *err)
+{
+	struct stream *st = &s->stream[STDIO_IN];
+
+	return st->guest_fd >= 0 ? start_pump(st, err) : 0;
 }
 
 void stdio_close_stdin(struct stdio *s)

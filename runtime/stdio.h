@@ -29,8 +29,11 @@ DEFINE_OWNER(stdio_destroy, struct stdio)
 /* STREAM_TOKEN_BYTES bytes, lent; NULL when the stream is not wanted. */
 const uint8_t *stdio_token(const struct stdio *s, enum stdio_stream which);
 
-/* Opens the vsock streams and starts pumping. fn is called once, possibly before this returns. */
+/* Opens the vsock streams and starts pumping output. fn is called once, possibly before this returns. */
 void stdio_connect(struct stdio *s, const char *vsock_path, stdio_connected_fn fn, void *arg);
+
+/* The process runs: from now on its input is read. A process that was only created must leave it to others. */
+int stdio_start_input(struct stdio *s, struct err *err) MUST_CHECK;
 
 /* Lets go of the end that keeps standard input open: the process sees the end of it when all clients are gone too. */
 void stdio_close_stdin(struct stdio *s);
