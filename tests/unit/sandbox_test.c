@@ -344,6 +344,32 @@ static void test_init_exits_last(void **state)
 	assert_string_equal(w->story, "SSxX");
 }
 
+/* The caller hears of it when the container runs no more. */
+static void test_failing_poststart_stops(void **state)
+{
+	static const char text[] = "{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"hooks\":{"
+				   "\"poststart\":[{\"path\":\"/bin/false\"}]}}";
+	struct world *w = *state;
+	struct container *c = new_container(w);
+	struct err err = ERR_INIT;
+
+	free(c->bundle);
+	c->bundle = strdup("/");
+	assert_int_equal(oci_parse(text, strlen(text), "config.json", &c->spec, &err), 0);
+	start(w, c->init);
+	container_delete(c, on_plain, w);
+	assert_int_equal(w->code, EBUSY);
+	while (!w->asked[SIGNAL])
+		assert_int_equal(loop_step(w->loop, 5000, &err), 0);
+	assert_int_equal(w->signo, SIGKILL);
+	answer_empty(w, SIGNAL);
+	assert_string_equal(w->story, "!");
+	answer_exit(w, take(w, WAIT), 137);
+	assert_string_equal(w->story, "!X!");
+	assert_int_equal(w->code, ECHILD);
+	assert_int_equal(c->init->state, PROCESS_STOPPED);
+}
+
 static void test_created_can_be_deleted(void **state)
 {
 	struct world *w = *state;
@@ -569,6 +595,7 @@ int main(void)
 		WITH_WORLD(test_life),
 		WITH_WORLD(test_exit_before_start_is_answered),
 		WITH_WORLD(test_init_exits_last),
+		WITH_WORLD(test_failing_poststart_stops),
 		WITH_WORLD(test_created_can_be_deleted),
 		cmocka_unit_test(test_hostile_answers),
 		WITH_WORLD(test_lost_guest),
