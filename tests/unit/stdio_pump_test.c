@@ -21,6 +21,7 @@
 #include "base/own.h"
 #include "runtime/guest_stream.h"
 #include "runtime/pump.h"
+#include "runtime/stdio.h"
 #include "runtime/stdio_host.h"
 #include "runtime/unix_socket.h"
 
@@ -307,6 +308,62 @@ static void test_guest_stream(void **state)
 	(void)rmdir(dir);
 }
 
+static void on_connected(void *arg, const struct err *why)
+{
+	*(int *)arg = why ? -1 : 1;
+}
+
+/* Standard input may be shared with its caller: a process that was only created takes nothing from it. */
+static void test_input_waits_for_the_start(void **state)
+{
+	struct loop *loop = new_loop();
+	char dir[] = "/tmp/stdio-input-XXXXXX", path[64], name[32], got[80];
+	int listener = -1, connected = 0, in[2];
+	struct stdio *io = NULL;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/vsock", dir);
+	assert_int_equal(unix_listen(path, &listener, &err), 0);
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	assert_int_equal(fd_write_full(in[1], "words", 5), 0);
+	int ours = dup(in[0]);
+	(void)snprintf(name, sizeof(name), "fd://%d", in[0]);
+	const char *const names[STDIO_STREAMS] = {name, "", NULL};
+	assert_int_equal(stdio_open(loop, names, false, &io, &err), 0);
+	assert_non_null(stdio_token(io, STDIO_IN));
+	assert_null(stdio_token(io, STDIO_OUT));
+	stdio_connect(io, path, on_connected, &connected);
+	int vmm = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(vmm >= 0);
+	assert_int_equal(fd_write_full(vmm, "OK 1\n", 5), 0);
+	steps(loop, &connected, 1);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(loop_step(loop, 1, &err), 0);
+	assert_int_equal(connected, 1);
+	struct pollfd left = {.fd = ours, .events = POLLIN};
+	assert_int_equal(poll(&left, 1, 0), 1);
+
+	assert_int_equal(stdio_start_input(io, &err), 0);
+	assert_int_equal(stdio_start_input(io, &err), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(loop_step(loop, 1, &err), 0);
+	assert_int_equal(poll(&left, 1, 0), 0);
+	assert_int_equal(fd_read_full(vmm, got, 13 + STREAM_TOKEN_BYTES + 5),
+			 13 + STREAM_TOKEN_BYTES + 5);
+	assert_memory_equal(got + 13 + STREAM_TOKEN_BYTES, "words", 5);
+	stdio_destroy(io);
+	assert_int_equal(fd_read_full(vmm, got, 1), 0);
+	(void)close(vmm);
+	(void)close(listener);
+	(void)close(ours);
+	(void)close(in[1]);
+	(void)unlink(path);
+	(void)rmdir(dir);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_files_are_always_ready),
 		cmocka_unit_test(test_host_ends),
 		cmocka_unit_test(test_guest_stream),
+		cmocka_unit_test(test_input_waits_for_the_start),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
