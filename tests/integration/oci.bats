@@ -56,7 +56,7 @@ teardown() {
 @test "run with a terminal passes size, keys and status" {
 	b=$BATS_TEST_TMPDIR/b
 	bundle "$b" ".process.terminal = true | .process.args = $(args_of sh -c 'stty size; read x; echo got $x; exit 5')"
-	run python3 "$BATS_TEST_DIRNAME/pty.py" --size 31x91 --expect '31 91' --send $'abc\r' --expect 'got abc' -- \
+	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --size 31x91 --expect '31 91' --send $'abc\r' --expect 'got abc' -- \
 		nacre run --bundle "$b" "$(new_id)"
 	[ "$status" -eq 5 ]
 }

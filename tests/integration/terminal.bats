@@ -6,7 +6,7 @@ teardown() {
 }
 
 @test "run -t gives a terminal with the caller's size" {
-	run python3 "$BATS_TEST_DIRNAME/pty.py" --size 33x101 -- \
+	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --size 33x101 -- \
 		ctr run --rm -t --runtime $RUNTIME $BUSYBOX "$(new_id)" sh -c 'tty; stty size'
 	[ "$status" -eq 0 ]
 	[[ "$output" == *"/dev/pts/"* || "$output" == *"/dev/console"* ]]
@@ -14,21 +14,21 @@ teardown() {
 }
 
 @test "a resize reaches the container" {
-	run python3 "$BATS_TEST_DIRNAME/pty.py" --size 24x80 --expect ready --resize 40x120 --expect '40 120' -- \
+	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --size 24x80 --expect ready --resize 40x120 --expect '40 120' -- \
 		ctr run --rm -t --runtime $RUNTIME $BUSYBOX "$(new_id)" \
 		sh -c 'trap "stty size; exit 0" WINCH; echo ready; while :; do sleep 1; done'
 	[ "$status" -eq 0 ]
 }
 
 @test "Ctrl-C interrupts the foreground process" {
-	run python3 "$BATS_TEST_DIRNAME/pty.py" --expect ready --send $'\x03' --expect interrupted -- \
+	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --expect ready --send $'\x03' --expect interrupted -- \
 		ctr run --rm -t --runtime $RUNTIME $BUSYBOX "$(new_id)" \
 		sh -c 'trap "echo interrupted; exit 9" INT; echo ready; while :; do sleep 1; done'
 	[ "$status" -eq 9 ]
 }
 
 @test "what is typed is read" {
-	run python3 "$BATS_TEST_DIRNAME/pty.py" --expect name --send $'pearl\r' --expect 'hello pearl' -- \
+	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --expect name --send $'pearl\r' --expect 'hello pearl' -- \
 		ctr run --rm -t --runtime $RUNTIME $BUSYBOX "$(new_id)" sh -c 'echo name; read n; echo hello $n'
 	[ "$status" -eq 0 ]
 }
@@ -36,7 +36,7 @@ teardown() {
 @test "exec -t gives a terminal too" {
 	id=$(new_id)
 	ctr run -d --runtime $RUNTIME $BUSYBOX "$id" sleep 600
-	run python3 "$BATS_TEST_DIRNAME/pty.py" --size 20x70 -- \
+	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --size 20x70 -- \
 		ctr task exec -t --exec-id e1 "$id" sh -c 'stty size; exit 6'
 	[ "$status" -eq 6 ]
 	[[ "$output" == *"20 70"* ]]

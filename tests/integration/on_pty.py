@@ -1,6 +1,6 @@
 """Runs a command on a pseudo-terminal and plays a script to it.
 
-pty.py [--size ROWSxCOLS] [--expect TEXT | --send TEXT | --resize ROWSxCOLS]... -- COMMAND...
+on_pty.py [--size ROWSxCOLS] [--expect TEXT | --send TEXT | --resize ROWSxCOLS]... -- COMMAND...
 
 Prints what the terminal showed; exits with the command's status, or 99 when an expected text did not come in time.
 """
