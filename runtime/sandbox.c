@@ -241,15 +241,39 @@ static void on_vmm_end(void *arg, const char *why)
 	tell_all(&s->stop_waiters, &(const struct err)ERR_INIT);
 }
 
+static void on_stop_deadline(void *arg)
+{
+	struct sandbox *s = arg;
+
+	log_warn("sandbox %s: the guest did not end in time", s->id);
+	if (s->vmm)
+		vmm_kill(s->vmm);
+}
+
+/* The vmm should end by itself now, with its own words for it; if it does not, it is killed. */
+static void expect_end(struct sandbox *s)
+{
+	struct err err = ERR_INIT;
+
+	if (!s->vmm)
+		return;
+	if ((!s->stop_timer &&
+	     loop_add_timer(s->loop, on_stop_deadline, s, &s->stop_timer, &err)) ||
+	    loop_arm(s->stop_timer, STOP_TIMEOUT_MS)) {
+		log_warn("no deadline for the guest's end: %s", err.text);
+		vmm_kill(s->vmm);
+	}
+}
+
 static void on_agent_lost(void *arg, const char *why)
 {
 	struct sandbox *s = arg;
 
-	if (s->state != SANDBOX_READY || !s->vmm)
+	if (s->state != SANDBOX_READY)
 		return;
-	/* A guest without its agent cannot be told anything any more. */
-	(void)snprintf(s->why, sizeof(s->why), "the guest's agent is gone (%s)", why);
-	vmm_kill(s->vmm);
+	/* A guest without its agent cannot be told anything any more; mostly the guest is ending. */
+	log_info("sandbox %s: the guest's agent is gone: %s", s->id, why);
+	expect_end(s);
 }
 
 static void on_hello(void *arg, const struct err *status, const struct agent_answer *answer)
@@ -266,11 +290,15 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 		tell_all(&s->boot_waiters, &fine);
 		return;
 	}
-	/* When the vmm has ended its own words are better: they come with its end, which is on its way. */
+	/* A vmm that is about to end says why better than the connection it closed. */
+	if (status->code == ENOTCONN || status->code == ECONNRESET) {
+		expect_end(s);
+		return;
+	}
 	if (status->code == ETIMEDOUT)
 		(void)snprintf(s->why, sizeof(s->why), "no word from the guest within %llu ms",
 			       (unsigned long long)s->config->boot_timeout_ms);
-	else if (status->code != ENOTCONN && status->code != ECONNRESET)
+	else
 		(void)snprintf(s->why, sizeof(s->why), "%s", status->text);
 	if (s->vmm)
 		vmm_kill(s->vmm);
@@ -379,26 +407,10 @@ static void on_goodbye(void *arg, const struct err *status, const struct agent_a
 	vmm_kill(s->vmm);
 }
 
-static void on_stop_deadline(void *arg)
-{
-	struct sandbox *s = arg;
-
-	log_warn("sandbox %s: the guest did not end in time", s->id);
-	if (s->vmm)
-		vmm_kill(s->vmm);
-}
-
 static void say_goodbye(struct sandbox *s)
 {
-	struct err err = ERR_INIT;
-
 	s->state = SANDBOX_STOPPING;
-	if (loop_add_timer(s->loop, on_stop_deadline, s, &s->stop_timer, &err) ||
-	    loop_arm(s->stop_timer, STOP_TIMEOUT_MS)) {
-		log_warn("no deadline for the guest's end: %s", err.text);
-		vmm_kill(s->vmm);
-		return;
-	}
+	expect_end(s);
 	agent_shutdown(s->agent, GOODBYE_TIMEOUT_MS, on_goodbye, s);
 }
 

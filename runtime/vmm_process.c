@@ -6,6 +6,7 @@
 #include "runtime/vmm_process.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -167,25 +168,34 @@ static void read_out(struct vmm_process *v)
 		on_monitor(v, v->monitor_fd, 0);
 }
 
-static const char *last_message(const struct vmm_process *v)
+/* The last thing it said, without the log line around it. */
+static void last_message(const struct vmm_process *v, char *out, size_t size)
 {
+	static const char mark[] = "msg=\"";
 	const char *last = "", *line = NULL;
 
 	for (unsigned int n = 0; (line = console_ring_line(&v->messages.ring, n)) != NULL; n++)
 		last = line;
-	return last;
+	const char *at = strstr(last, mark);
+	const char *end = at ? strrchr(last, '"') : NULL;
+
+	if (at && end > at + sizeof(mark) - 2)
+		(void)snprintf(out, size, "%.*s", (int)(end - at - (ptrdiff_t)sizeof(mark) + 1),
+			       at + sizeof(mark) - 1);
+	else
+		(void)snprintf(out, size, "%s", last);
 }
 
 static void on_child(void *arg, pid_t pid, int status)
 {
 	struct vmm_process *v = arg;
-	char why[512];
+	char why[512], message[CONSOLE_LINE_BYTES];
 
 	(void)pid;
 	v->child = NULL;
 	v->pid = 0;
 	read_out(v);
-	const char *message = last_message(v);
+	last_message(v, message, sizeof(message));
 
 	if (v->reason[0])
 		(void)snprintf(why, sizeof(why), "the guest ended (%s)", v->reason);
