@@ -61,7 +61,7 @@ again() {
 @test "SIGKILL of the monitor takes the microVM with it" {
 	make_running
 	kill -KILL "$(monitor_pid)"
-	wait_for 20 sh -c '! pgrep -f libexec/nacre/vmm'
+	wait_for 20 sh -c '! pgrep -f [l]ibexec/nacre/vmm'
 	again
 }
 
