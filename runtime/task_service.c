@@ -73,7 +73,12 @@ static void on_created(void *arg, const struct err *status)
 
 	if (status->code || !c) {
 		log_error("container %s: create failed: %s", m->id, status->text);
-		task_call_fail(call, status);
+		struct err why = *status;
+
+		/* Unimplemented would say that this shim knows no Create, and containerd would try another way. */
+		if (why.code == ENOTSUP || why.code == ENOSYS)
+			why.code = EINVAL;
+		task_call_fail(call, &why);
 		return;
 	}
 	r.pid = (uint32_t)process_host_pid(c->init);
