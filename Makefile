@@ -404,7 +404,8 @@ stage: all guest
 
 # --- the two commands -------------------------------------------------------------------------------------------------
 # Where tests and demo run is decided, and said, before anything else is done.
-where: $(O)/bin/kvm-probe
+where:
+	@$(MAKE) -s $(O)/bin/kvm-probe >/dev/null
 	@tests/where
 
 demo: where

@@ -1,11 +1,19 @@
 # The root file system is the bundle's, shared by virtio-fs: what the container does, the host sees, and no more.
 load lib.bash
 
+# On ext4: tmpfs has no user.* attributes in kernels before 6.6.
 setup() {
-	b=$BATS_TEST_TMPDIR/b
+	disk=$BATS_TEST_TMPDIR/disk
+	b=$disk/b
+	truncate -s 1G "$disk.img"
+	mkfs.ext4 -q "$disk.img"
+	mkdir "$disk"
+	mount -o loop "$disk.img" "$disk"
 }
 
 teardown() {
+	umount "$disk" || umount -l "$disk"
+	rm -f "$disk.img"
 	assert_nothing_left
 }
 
