@@ -148,7 +148,7 @@ static int measure(struct trial *t, struct probe_facts *out)
 	return set_ticks(false, &out->failure);
 }
 
-void probe_measure(struct probe_facts *out)
+static void measure_once(struct probe_facts *out)
 {
 	struct trial t = {.vcpu = {.fd = -1}};
 
@@ -160,6 +160,19 @@ void probe_measure(struct probe_facts *out)
 	kvm_vcpu_destroy(&t.vcpu);
 	kvm_close(t.kvm);
 	gmem_destroy(t.mem);
+}
+
+/* A host that was just resumed may give a guest no time at all for a moment: what looks slow gets a second chance. */
+void probe_measure(struct probe_facts *out)
+{
+	struct probe_facts second;
+
+	measure_once(out);
+	if (out->failure.code != 0 || kips_of(out) >= PROBE_MIN_KIPS)
+		return;
+	measure_once(&second);
+	if (second.failure.code == 0 && kips_of(&second) > kips_of(out))
+		*out = second;
 }
 
 void probe_judge(const struct probe_facts *f, struct probe_verdict *out)
