@@ -123,6 +123,25 @@ static void test_features(void **state)
 	}
 }
 
+/* The host's name for its processor, in place of what KVM said; a host without one changes nothing. */
+static void test_brand(void **state)
+{
+	struct cpuid_table named = host(AUTHENTIC), nameless = host(AUTHENTIC);
+	struct cpuid_guest g = {.vcpus = 1,
+				.host_brand = {{1, 2, 3, 4}, {5, 6, 7, 8}, {9, 10, 11, 12}}};
+	struct cpuid_guest none = {.vcpus = 1};
+	uint32_t before = nameless.n;
+
+	(void)state;
+	cpuid_adjust(&named, &g);
+	assert_int_equal(leaf(&named, 0x80000002U, 0)->eax, 1);
+	assert_int_equal(leaf(&named, 0x80000003U, 0)->edx, 8);
+	assert_int_equal(leaf(&named, 0x80000004U, 0)->ecx, 11);
+	cpuid_adjust(&nameless, &none);
+	assert_null(leaf(&nameless, 0x80000002U, 0));
+	assert_true(nameless.n <= before + 6);
+}
+
 static void test_amd(void **state)
 {
 	struct cpuid_table amd = host(AUTHENTIC);
@@ -212,8 +231,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_topology), cmocka_unit_test(test_features),
-		cmocka_unit_test(test_amd),      cmocka_unit_test(test_xsave),
-		cmocka_unit_test(test_old),      cmocka_unit_test(test_full),
+		cmocka_unit_test(test_brand),    cmocka_unit_test(test_amd),
+		cmocka_unit_test(test_xsave),    cmocka_unit_test(test_old),
+		cmocka_unit_test(test_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

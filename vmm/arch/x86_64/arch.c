@@ -82,6 +82,14 @@ static uint32_t host_xsave_eax(void)
 	return eax;
 }
 
+static void host_brand(uint32_t brand[3][4])
+{
+	for (uint32_t i = 0; i < 3; i++)
+		if (!__get_cpuid(0x80000002U + i, &brand[i][0], &brand[i][1], &brand[i][2],
+				 &brand[i][3]))
+			return;
+}
+
 static int set_cpuid(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus, struct err *err)
 {
 	struct cpuid_guest guest = {
@@ -92,6 +100,7 @@ static int set_cpuid(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus, str
 	};
 	struct cpuid_table table = {.n = CPUID_MAX_ENTRIES};
 
+	host_brand(guest.host_brand);
 	if (ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, &table) < 0)
 		return err_set(err, errno, "kvm: ask for the supported CPUID");
 	cpuid_adjust(&table, &guest);

@@ -211,6 +211,26 @@ static void set_xsave(struct cpuid_table *t, const struct cpuid_guest *g)
 	drop_xsave_states(t, xcr0 | xss);
 }
 
+/* KVM leaves the name of the processor to us; without it the guest's /proc/cpuinfo has family and model only. */
+static void set_brand(struct cpuid_table *t, const struct cpuid_guest *g)
+{
+	if (g->host_brand[0][0] == 0)
+		return;
+	for (uint32_t i = 0; i < 3; i++) {
+		const uint32_t *b = g->host_brand[i];
+		const struct kvm_cpuid_entry2 e = {
+			.function = 0x80000002U + i,
+			.eax = b[0],
+			.ebx = b[1],
+			.ecx = b[2],
+			.edx = b[3],
+		};
+
+		remove_leaf(t, e.function);
+		add(t, &e);
+	}
+}
+
 void cpuid_adjust(struct cpuid_table *t, const struct cpuid_guest *g)
 {
 	BUG_ON(g->vcpus == 0 || g->vcpu_idx >= g->vcpus);
@@ -221,6 +241,7 @@ void cpuid_adjust(struct cpuid_table *t, const struct cpuid_guest *g)
 	set_topology(t, 0x1f, g);
 	set_amd_topology(t, g);
 	set_xsave(t, g);
+	set_brand(t, g);
 	/* AMD's extended topology in its newer form would contradict the leaves above. */
 	remove_leaf(t, 0x80000026U);
 	/* The host's frequencies: a guest that moves has others, and kvm-clock tells it the right one. */

@@ -26,8 +26,10 @@ struct cpuid_guest {
 	uint32_t vcpu_idx;
 	uint32_t vcpus;    /* 1..254 */
 	bool tsc_deadline; /* KVM_CAP_TSC_DEADLINE_TIMER */
-	uint32_t
-		host_xsave_eax; /* the host's own leaf 0xD.1, eax: which XSAVE instructions it has */
+	/* The host's own leaf 0xD.1, eax: which XSAVE instructions it has. */
+	uint32_t host_xsave_eax;
+	/* The host's processor brand string, leaves 0x80000002 to 4, eax to edx; all zero: it has none. */
+	uint32_t host_brand[3][4];
 };
 
 /* `table` holds what KVM_GET_SUPPORTED_CPUID said. */
