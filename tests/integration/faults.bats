@@ -32,11 +32,24 @@ again() {
 	assert_nothing_left
 }
 
-@test "20 runs in a row" {
+containerd_fds() {
+	ls "/proc/$(pgrep -x containerd | head -n 1)/fd" | wc -l
+}
+
+same_fds() {
+	[ "$(containerd_fds)" -le "$1" ]
+}
+
+@test "20 runs in a row, and no descriptor stays open in containerd" {
+	run ctr_run "$id-0" true
+	assert_nothing_left
+	before=$(containerd_fds)
 	for i in $(seq 20); do
 		run ctr_run "$id-$i" sh -c "exit $i"
 		[ "$status" -eq "$i" ]
 	done
+	assert_nothing_left
+	wait_for 15 same_fds "$before"
 }
 
 @test "4 runs at once" {

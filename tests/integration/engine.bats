@@ -1,0 +1,58 @@
+# The engine by way of a container: other kernel images, many vCPUs, memory above the hole; and by hand.
+load lib.bash
+
+setup() {
+	b=$BATS_TEST_TMPDIR/b
+	export NACRE_CONFIG_DIR=$BATS_TEST_TMPDIR/conf
+	mkdir -p "$NACRE_CONFIG_DIR"
+	echo '{}' >"$NACRE_CONFIG_DIR/config.json"
+}
+
+teardown() {
+	unset NACRE_CONFIG_DIR
+	assert_nothing_left
+}
+
+# configured JSON SCRIPT: the script in a container under that configuration.
+configured() {
+	echo "$1" >"$NACRE_CONFIG_DIR/config.json"
+	bundle "$b" ".process.args = $(args_of sh -c "$2")"
+	run nacre run --bundle "$b" "$(new_id)" </dev/null
+	[ "$status" -eq 0 ]
+}
+
+@test "a bzImage boots too" {
+	configured "{ \"kernel\": \"$BATS_TEST_DIRNAME/../../build/guest/bzImage-x86_64\" }" 'uname -r'
+	[[ "$output" == *nacre* ]]
+}
+
+@test "four vCPUs are four processors" {
+	configured '{ "default_vcpus": 4 }' 'nproc; grep -c "^model name" /proc/cpuinfo'
+	[ "${lines[0]}" = 4 ]
+	[ "${lines[1]}" = 4 ]
+}
+
+@test "254 vCPUs are described to the guest" {
+	configured '{ "default_vcpus": 254, "kernel_params": "maxcpus=1" }' 'cat /sys/devices/system/cpu/present'
+	[ "$output" = 0-253 ]
+}
+
+@test "memory above the 32-bit hole is usable" {
+	configured '{ "default_memory_mib": 4096 }' 'grep MemTotal /proc/meminfo'
+	[ "$(awk '{ print $2 }' <<<"$output")" -gt 4000000 ]
+}
+
+@test "the guest's processor has the host's name" {
+	configured '{}' 'grep -m1 "^model name" /proc/cpuinfo'
+	[ "$output" = "$(grep -m1 '^model name' /proc/cpuinfo)" ]
+}
+
+@test "a plain microVM runs by hand, with a disk, and says how it ended" {
+	truncate -s 1M "$BATS_TEST_TMPDIR/disk"
+	# the agent finds no host to talk to and ends the guest; the vmm's status says that the guest ended
+	run timeout 100 /usr/libexec/nacre/vmm -kernel /usr/share/nacre/kernel-x86_64 -initrd /usr/share/nacre/initramfs-x86_64 \
+		-m 256 -smp 1 -serial stdio -append quiet -drive "file=$BATS_TEST_TMPDIR/disk,id=d0,readonly=on" \
+		-device virtio-blk-device,drive=d0 -device virtio-rng-device </dev/null
+	[ "$status" -eq 0 ]
+	[[ "$output" == *agent* ]]
+}
