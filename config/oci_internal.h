@@ -10,6 +10,10 @@ int oci_list_alloc(size_t n, size_t size, void *out, struct err *err) MUST_CHECK
 /* Makes sure the string is "" rather than NULL. */
 int oci_fill_string(char **s, struct err *err) MUST_CHECK;
 
+/* Parses a text that must be one object. On failure err names `what`. */
+int oci_object_parse(const char *text, size_t len, const char *what, struct json_object **out,
+		     struct err *err) MUST_CHECK;
+
 int oci_process_read(const struct json_at *at, struct oci_process *out, struct err *err) MUST_CHECK;
 void oci_process_done(struct oci_process *p);
 

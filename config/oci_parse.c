@@ -172,17 +172,14 @@ static int read_top(const struct json_at *root, struct oci_spec *spec, struct er
 	return ret;
 }
 
-int oci_parse(const char *text, size_t len, const char *what, struct oci_spec **out,
-	      struct err *err)
+int oci_object_parse(const char *text, size_t len, const char *what, struct json_object **out,
+		     struct err *err)
 {
-	CLEANUP(own_oci_spec_destroy) struct oci_spec *spec = calloc(1, sizeof(*spec));
 	AUTO_JSON struct json_object *v = NULL;
 	struct json_at root;
 	bool present;
 	int ret;
 
-	if (!spec)
-		return err_set(err, ENOMEM, "parse '%s'", what);
 	if (len > OCI_MAX_SPEC_BYTES)
 		return err_say(err, EFBIG, "'%s' is larger than %u bytes", what,
 			       OCI_MAX_SPEC_BYTES);
@@ -193,8 +190,27 @@ int oci_parse(const char *text, size_t len, const char *what, struct oci_spec **
 	ret = json_want_object(&root, &present, err);
 	if (ret == 0 && !present)
 		ret = json_err(&root, err, "expected an object");
-	if (ret == 0)
-		ret = read_top(&root, spec, err);
+	if (ret < 0)
+		return err_wrap(err, "'%s'", what);
+	*out = TAKE_PTR(&v);
+	return 0;
+}
+
+int oci_parse(const char *text, size_t len, const char *what, struct oci_spec **out,
+	      struct err *err)
+{
+	CLEANUP(own_oci_spec_destroy) struct oci_spec *spec = calloc(1, sizeof(*spec));
+	AUTO_JSON struct json_object *v = NULL;
+	struct json_at root;
+	int ret;
+
+	if (!spec)
+		return err_set(err, ENOMEM, "parse '%s'", what);
+	ret = oci_object_parse(text, len, what, &v, err);
+	if (ret < 0)
+		return ret;
+	root = json_root(v);
+	ret = read_top(&root, spec, err);
 	if (ret < 0)
 		return err_wrap(err, "'%s'", what);
 	*out = TAKE_PTR(&spec);

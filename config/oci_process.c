@@ -257,20 +257,15 @@ int oci_process_parse(const char *text, size_t len, const char *what, struct oci
 	CLEANUP(own_oci_process_destroy) struct oci_process *p = calloc(1, sizeof(*p));
 	AUTO_JSON struct json_object *v = NULL;
 	struct json_at root;
-	bool present;
 	int ret;
 
 	if (!p)
 		return err_set(err, ENOMEM, "parse '%s'", what);
-	ret = json_parse(text, len, what, false, &v, err);
+	ret = oci_object_parse(text, len, what, &v, err);
 	if (ret < 0)
 		return ret;
 	root = json_root(v);
-	ret = json_want_object(&root, &present, err);
-	if (ret == 0 && !present)
-		ret = json_err(&root, err, "expected an object");
-	if (ret == 0)
-		ret = oci_process_read(&root, p, err);
+	ret = oci_process_read(&root, p, err);
 	if (ret < 0)
 		return err_wrap(err, "'%s'", what);
 	*out = TAKE_PTR(&p);

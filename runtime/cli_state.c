@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "runtime/cli.h"
 #include "runtime/cli_args.h"
-#include "runtime/json_own.h"
+#include "config/json.h"
 #include "runtime/lifecycle.h"
 #include "runtime/state_dir.h"
 
@@ -112,7 +112,7 @@ static struct json_object *collect(const struct cli *cli)
 		if (entry->d_name[0] == '.' || entry->d_name[0] == '@')
 			continue;
 		if (!load(cli, entry->d_name, &o, &ignored) && json_object_array_add(list, o))
-			json_destroy(o);
+			(void)json_object_put(o);
 	}
 	return list;
 }

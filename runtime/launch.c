@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "config/oci.h"
 #include "runtime/hooks.h"
-#include "runtime/json_own.h"
+#include "config/json.h"
 #include "runtime/monitor_args.h"
 #include "runtime/monitor_client.h"
 #include "runtime/pty.h"

@@ -12,7 +12,7 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "runtime/json_own.h"
+#include "config/json.h"
 
 #define RESOURCES_VERSION   1
 #define RESOURCES_MAX_BYTES (1u << 20)
@@ -57,7 +57,7 @@ static struct json_object *new_document(void)
 	if (!doc || !list ||
 	    json_object_object_add(doc, "version", json_object_new_int(RESOURCES_VERSION)) ||
 	    json_object_object_add(doc, "resources", list)) {
-		json_destroy(list);
+		(void)json_object_put(list);
 		return NULL;
 	}
 	return TAKE_PTR(&doc);
@@ -74,7 +74,7 @@ static int append(const char *state_dir, struct json_object *entry, struct err *
 	struct json_object *list = entries_of(doc);
 
 	if (!path || !entry || !list || json_object_array_add(list, entry)) {
-		json_destroy(entry);
+		(void)json_object_put(entry);
 		return err_set(err, ENOMEM, "write '%s/%s'", state_dir, RESOURCES_FILE);
 	}
 	const char *text = json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN);

@@ -8,7 +8,7 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "runtime/json_own.h"
+#include "config/json.h"
 
 static const char *const phase_names[START_PHASES] = {
 	[START_MONITOR] = "monitor", [START_SPAWN] = "spawn",     [START_EXEC] = "exec",

@@ -11,7 +11,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "config/plan.h"
-#include "runtime/json_own.h"
+#include "config/json.h"
 
 #define STATE_FILE      "state.json"
 #define MAKE_ATTEMPTS   10

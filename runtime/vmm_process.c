@@ -20,7 +20,7 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "runtime/console_ring.h"
-#include "runtime/json_own.h"
+#include "config/json.h"
 
 /* Numbers of the descriptors there. */
 enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_SHARED, VMM_FD_VSOCK, VMM_FD_AGENT };
