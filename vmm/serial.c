@@ -55,6 +55,7 @@ struct serial {
 	size_t rx_head, rx_len;
 	bool rx_paused; /* the FIFO was full: input is not polled until the guest reads */
 
+	struct loop *loop;
 	int irq_fd;
 	int in_fd;
 	int resume_fd; /* the guest's thread asks the loop to poll input again */
@@ -248,12 +249,6 @@ static void drop_input(struct serial *s)
 	s->input = NULL;
 }
 
-static void poll_input(struct serial *s, bool on)
-{
-	if (s->input && loop_mod_fd(s->input, on ? EPOLLIN : 0) < 0)
-		drop_input(s);
-}
-
 static void on_input(void *arg, int fd, uint32_t events UNUSED)
 {
 	struct serial *s = arg;
@@ -266,7 +261,8 @@ static void on_input(void *arg, int fd, uint32_t events UNUSED)
 	s->rx_paused = room == 0;
 	(void)pthread_mutex_unlock(&s->lock);
 	if (room == 0) {
-		poll_input(s, false);
+		/* Out of the loop, not only asked for nothing: epoll reports a hang-up all the same, for ever. */
+		drop_input(s);
 		return;
 	}
 	n = read(fd, buf, room);
@@ -283,16 +279,22 @@ static void on_input(void *arg, int fd, uint32_t events UNUSED)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+static int watch_input(struct serial *s, struct err *err)
+{
+	return loop_add_fd(s->loop, s->in_fd, EPOLLIN, on_input, s, &s->input, err);
+}
+
 static void on_resume(void *arg, int fd, uint32_t events UNUSED)
 {
 	struct serial *s = arg;
+	struct err err = ERR_INIT;
 	uint64_t count;
 
-	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
-		poll_input(s, true);
+	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count) && watch_input(s, &err) < 0)
+		log_warn("serial port: no more input: %s", err.text);
 }
 
-static int add_input(struct serial *s, int in_fd, struct loop *loop, struct err *err)
+static int add_input(struct serial *s, int in_fd, struct err *err)
 {
 	int rc;
 
@@ -302,10 +304,10 @@ static int add_input(struct serial *s, int in_fd, struct loop *loop, struct err 
 	s->resume_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->resume_fd < 0)
 		return err_set(err, errno, "serial eventfd");
-	rc = loop_add_fd(loop, s->resume_fd, EPOLLIN, on_resume, s, &s->resume, err);
+	rc = loop_add_fd(s->loop, s->resume_fd, EPOLLIN, on_resume, s, &s->resume, err);
 	if (rc < 0)
 		return rc;
-	rc = loop_add_fd(loop, s->in_fd, EPOLLIN, on_input, s, &s->input, err);
+	rc = watch_input(s, err);
 	/* A file or /dev/null as input: nobody types there. */
 	return rc == -EPERM ? 0 : rc;
 }
@@ -318,11 +320,12 @@ int serial_create(const struct serial_params *p, struct serial **out, struct err
 	if (!s)
 		return err_set(err, ENOMEM, "serial port");
 	(void)pthread_mutex_init(&s->lock, NULL);
+	s->loop = p->loop;
 	s->resume_fd = -1;
 	s->irq_fd = p->irq_fd;
 	s->in_fd = -1;
 	if (p->in_fd >= 0)
-		rc = add_input(s, p->in_fd, p->loop, err);
+		rc = add_input(s, p->in_fd, err);
 	if (rc == 0 && p->out_fd >= 0)
 		rc = sink_create(p->out_fd, p->loop, &s->sink, err);
 	if (rc < 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/loop.h"
@@ -196,6 +197,38 @@ static void test_input(void **state)
 	assert_int_equal(rd(u, LSR) & 1, 0);
 }
 
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A guest that never reads and a writer that has gone leave the loop asleep; what was written is still there. */
+static void test_hangup_while_full(void **state)
+{
+	struct uart *u = *state;
+	char text[100];
+	long start;
+
+	memset(text, 'a', sizeof(text));
+	assert_int_equal(write(u->in[1], text, sizeof(text)), (ssize_t)sizeof(text));
+	(void)close(u->in[1]);
+	u->in[1] = -1;
+	step(u, 2);
+	start = now_ms();
+	step(u, 2);
+	assert_true(now_ms() - start >= 90);
+	for (int i = 0; i < 100; i++) {
+		if (!(rd(u, LSR) & 1))
+			step(u, 2);
+		assert_int_equal(rd(u, DATA), 'a');
+	}
+	step(u, 2);
+	assert_int_equal(rd(u, LSR) & 1, 0);
+}
+
 static void test_stuck_reader(void **state)
 {
 	struct uart *u = *state;
@@ -298,6 +331,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_loopback_overrun, make, drop),
 		cmocka_unit_test_setup_teardown(test_transmit_interrupt, make, drop),
 		cmocka_unit_test_setup_teardown(test_input, make, drop),
+		cmocka_unit_test_setup_teardown(test_hangup_while_full, make, drop),
 		cmocka_unit_test_setup_teardown(test_stuck_reader, make, drop),
 		cmocka_unit_test_setup_teardown(test_vanished_reader, make, drop),
 		cmocka_unit_test(test_sink_kinds),
