@@ -244,12 +244,12 @@ static int own_stdio(const struct oci_user *user, struct err *err)
 	return 0;
 }
 
-static int enter_directory(const char *cwd, struct err *err)
+static int enter_directory(const char *cwd, bool entered, struct err *err)
 {
 	char why[64];
 	char *real = NULL;
 
-	if (chdir(cwd) < 0)
+	if (!entered && chdir(cwd) < 0)
 		return err_say(err, errno, "chdir to cwd (\"%s\") set in config.json failed: %s",
 			       cwd, errno_words(errno, why, sizeof(why)));
 	/* A directory outside of the root would be the way out of it: getcwd(2) calls it unreachable. */
@@ -267,6 +267,8 @@ static int enter_directory(const char *cwd, struct err *err)
 static int become_user(struct child *c, struct err *err)
 {
 	const struct oci_process *process = c->plan->process;
+	/* As runc does: where only root may go it is root who goes, and where only the user may, the user. */
+	const bool entered = chdir(process->cwd) == 0;
 	int ret = own_stdio(&process->user, err);
 
 	if (ret == 0 && process->args.n == 0)
@@ -276,7 +278,7 @@ static int become_user(struct child *c, struct err *err)
 	if (ret == 0)
 		ret = credentials_take(process, err);
 	if (ret == 0)
-		ret = enter_directory(process->cwd, err);
+		ret = enter_directory(process->cwd, entered, err);
 	if (ret == 0)
 		ret = exec_path_find(process->args.v[0], env_get(c->env, "PATH"), &c->program, err);
 	if (ret == 0)

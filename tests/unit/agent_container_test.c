@@ -59,6 +59,8 @@ static const struct run_case {
 	 NULL},
 	{"cwd is made", "", USUAL, "[\"pwd\"]", "/made/here", NULL, "/made/here\n", "", 0, NULL,
 	 NULL},
+	{"cwd is another user's", "\"user\":{\"uid\":1000,\"gid\":1000},", USUAL, SH("id -u; pwd"),
+	 "/root", NULL, "1000\n/root\n", "", 0, NULL, NULL},
 	{"interpreter missing", "", USUAL, "[\"/bin/script\"]", NULL, NULL, "", "", 0, NULL,
 	 "exec /bin/script: no such file or directory"},
 	{"environment", "", USUAL, SH("echo $GREETING $HOME"), NULL, NULL, "hello world /root\n",

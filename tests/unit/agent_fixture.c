@@ -82,6 +82,7 @@ static void make_rootfs(void)
 	write_file(FIXTURE_ROOTFS "/bin/script", "#!/bin/none\n", 0755);
 	write_file(FIXTURE_SHARED "/c/volume", "shared file\n", 0644);
 	must(mkdir(FIXTURE_SHARED "/c/dir", 0755) == 0, "volume");
+	must(mkdir(FIXTURE_ROOTFS "/root", 0700) == 0, "home of root");
 }
 
 static void say_nothing(void)
