@@ -10,11 +10,9 @@
 #include "base/own.h"
 #include "base/path.h"
 
-/* What lies below an earlier mount is made there, not in the rootfs. */
-static bool is_covered(const struct oci_spec *spec, size_t n)
+/* What lies below one of the first n mounts is made there, not in the rootfs. */
+static bool is_covered(const struct oci_spec *spec, size_t n, const char *path)
 {
-	const char *path = spec->mounts[n].destination;
-
 	for (size_t i = 0; i < n; i++) {
 		const char *above = spec->mounts[i].destination;
 		size_t len = strlen(above);
@@ -51,6 +49,18 @@ static int make_one(const struct oci_mount *m, int root, struct err *err)
 	return fd < 0 ? err_set(err, -fd, "make the mount point '%s'", m->destination) : 0;
 }
 
+/* As runc does: a working directory that is not there is made, in a root file system that will be read-only, too. */
+static int make_cwd(const struct oci_spec *spec, int root, struct err *err)
+{
+	const char *cwd = spec->process.cwd;
+	AUTO_FD int there = path_open_in_root(root, cwd, O_PATH, 0);
+
+	/* One that cannot be gone to is the agent's to report. */
+	if (there != -ENOENT || is_covered(spec, spec->nmounts, cwd))
+		return 0;
+	return path_mkdirs_in_root(root, cwd, 0755, NULL, err);
+}
+
 int mount_points_make(const struct oci_spec *spec, const char *rootfs, struct err *err)
 {
 	AUTO_FD int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -58,10 +68,14 @@ int mount_points_make(const struct oci_spec *spec, const char *rootfs, struct er
 	if (root < 0)
 		return err_set(err, errno, "rootfs '%s' of the bundle", rootfs);
 	for (size_t i = 0; i < spec->nmounts; i++) {
-		int rc = is_covered(spec, i) ? 0 : make_one(&spec->mounts[i], root, err);
+		int rc = is_covered(spec, i, spec->mounts[i].destination)
+				 ? 0
+				 : make_one(&spec->mounts[i], root, err);
 		/* A rootfs that is read-only here as well has what it has: the agent says what is missing. */
 		if (rc && rc != -EROFS)
 			return rc;
 	}
-	return 0;
+	int rc = make_cwd(spec, root, err);
+
+	return rc == -EROFS ? 0 : rc;
 }
