@@ -244,6 +244,7 @@ UNIT_TESTS := \
 	probe_test \
 	queue_test \
 	rng_test \
+	rootfs_test \
 	sandbox_test \
 	serial_test \
 	stdio_pump_test \

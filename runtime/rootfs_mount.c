@@ -176,6 +176,19 @@ static int mount_plain(const struct rootfs_mount *m, const struct mount_words *w
 	return 0;
 }
 
+/* Where `inside` is, without a link on the way: those are the image's, and mount(2) would follow them out of the rootfs. */
+static int resolve_inside(const char *rootfs, const char *inside, char **out, struct err *err)
+{
+	AUTO_FD int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int at = root < 0 ? -errno : path_open_in_root(root, inside, O_PATH, 0);
+
+	if (at < 0)
+		return err_set(err, -at, "rootfs mount target '%s'", inside);
+	AUTO_FREE char *link = str_printf("/proc/self/fd/%d", at);
+	*out = link ? realpath(link, NULL) : NULL;
+	return *out ? 0 : err_set(err, errno, "rootfs mount target '%s'", inside);
+}
+
 static int mount_one(const struct rootfs_mount *m, const char *rootfs, struct err *err)
 {
 	struct mount_words w = {0};
@@ -183,13 +196,12 @@ static int mount_one(const struct rootfs_mount *m, const char *rootfs, struct er
 	const char *target = rootfs;
 
 	if (*m->target) {
-		inner = str_printf("%s/%s", rootfs, m->target);
-		if (!inner)
-			return err_set(err, ENOMEM, "mount the rootfs");
 		if (strstr(m->target, ".."))
 			return err_say(err, EINVAL,
 				       "rootfs mount target '%s' leads out of the rootfs",
 				       m->target);
+		if (resolve_inside(rootfs, m->target, &inner, err))
+			return -err->code;
 		target = inner;
 	}
 	int rc = mount_words_parse(m->options, m->noptions, &w, err);
