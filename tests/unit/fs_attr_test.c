@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 
 #include "base/own.h"
 #include "tests/unit/fs_client.h"
+#include "vmm/dev/fs/cred.h"
 
 static int setup(void **state)
 {
@@ -350,6 +352,37 @@ static void test_statfs_access(void **state)
 	}
 }
 
+static void *serve_and_stay(void *arg)
+{
+	pthread_barrier_t *barrier = arg;
+	struct fs_cred cred;
+
+	if (fs_cred_init(&cred) < 0 || fs_cred_enter(&cred, geteuid(), getegid(), 0) < 0)
+		abort();
+	(void)pthread_barrier_wait(barrier); /* in the middle of making a file */
+	(void)pthread_barrier_wait(barrier);
+	fs_cred_leave(&cred);
+	return NULL;
+}
+
+/* Two devices have two threads: one's umask must not be what the other makes its files by. */
+static void test_umask_is_the_threads(void **state)
+{
+	pthread_barrier_t barrier;
+	pthread_t thread;
+	mode_t old_mask = umask(027), seen;
+
+	(void)state;
+	assert_int_equal(pthread_barrier_init(&barrier, NULL, 2), 0);
+	assert_int_equal(pthread_create(&thread, NULL, serve_and_stay, &barrier), 0);
+	(void)pthread_barrier_wait(&barrier);
+	seen = umask(old_mask);
+	(void)pthread_barrier_wait(&barrier);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	(void)pthread_barrier_destroy(&barrier);
+	assert_int_equal(seen, 027);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -361,6 +394,7 @@ int main(void)
 		T(test_xattr_list_of_allowed),
 		T(test_xattr_values),
 		T(test_default_acl_replaces_umask),
+		T(test_umask_is_the_threads),
 		T(test_acl_kills_setgid),
 		T(test_statfs_access),
 	};

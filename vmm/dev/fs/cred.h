@@ -9,8 +9,8 @@
  * default_permissions), and it alone knows the caller's supplementary groups. So the capabilities
  * that the kernel takes away with a foreign fsuid are put back.
  *
- * The ids are the thread's, the umask is the process's: no other thread of the vmm makes files
- * once a guest runs.
+ * The ids are the thread's. The umask would be the process's, and each file system device has its
+ * thread: fs_cred_init gives the calling one a umask of its own.
  */
 #ifndef NACRE_VMM_DEV_FS_CRED_H
 #define NACRE_VMM_DEV_FS_CRED_H
