@@ -19,6 +19,7 @@
 
 #define LAUNCH_TIMEOUT_MS  10000
 #define CONNECT_TIMEOUT_MS 10000
+#define START_TIMEOUT_MS   25000 /* startContainer hooks have 20 s, the host waits 30 */
 
 enum proc_state {
 	PROC_LAUNCHING,
@@ -189,6 +190,11 @@ static void begin(struct proc *p)
 	struct err why = ERR_INIT;
 
 	if (proc_io_begin(p->stdio, &why) < 0) {
+		fail(p, &why);
+		return;
+	}
+	if (loop_arm(p->deadline, START_TIMEOUT_MS) < 0) {
+		(void)err_set(&why, errno, "arm a deadline");
 		fail(p, &why);
 		return;
 	}
