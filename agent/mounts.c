@@ -36,12 +36,15 @@ int mount_point_open(int root_fd, const char *path, bool directory, int *out, st
 	if (fd == -ENOENT && directory)
 		return path_mkdirs_in_root(root_fd, path, 0755, out, err);
 	if (fd == -ENOENT) {
+		AUTO_FREE char *real = NULL;
 		AUTO_FD int made = -1;
-		int ret = make_parents(root_fd, path, err);
+		int ret = path_resolve_in_root(root_fd, path, &real, err);
 
+		if (ret == 0)
+			ret = make_parents(root_fd, real, err);
 		if (ret < 0)
 			return ret;
-		made = path_open_in_root(root_fd, path, O_CREAT | O_RDONLY | O_NONBLOCK, 0644);
+		made = path_open_in_root(root_fd, real, O_CREAT | O_RDONLY | O_NONBLOCK, 0644);
 		if (made < 0)
 			return err_set(err, -made, "make the mount point '%s'", path);
 		fd = path_open_in_root(root_fd, path, O_PATH, 0);

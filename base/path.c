@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "base/fd.h"
 #include "base/own.h"
 #include "base/str.h"
+
+#define MAX_LINKS 40 /* as the kernel, path_resolution(7) */
 
 int path_read(int dirfd, const char *path, size_t max_bytes, char **out, size_t *len,
 	      struct err *err)
@@ -161,12 +164,111 @@ int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+/* The target of the link at `path`: its length, or -errno (-EINVAL: there, but no link). */
+static ssize_t read_link_in_root(int rootfd, const char *path, char *target, size_t size)
+{
+	AUTO_FD int fd = path_open_in_root(rootfd, path, O_PATH | O_NOFOLLOW, 0);
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISLNK(st.st_mode))
+		return -EINVAL;
+	n = readlinkat(fd, "", target, size - 1);
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	return n;
+}
+
+/* Cuts the first component off *rest; NULL at the end. */
+static char *next_component(char **rest)
+{
+	char *name = *rest + strspn(*rest, "/");
+	size_t len = strcspn(name, "/");
+
+	if (len == 0)
+		return NULL;
+	*rest = name + len + (name[len] ? 1 : 0);
+	name[len] = '\0';
+	return name;
+}
+
+/* One component onto `done`, which holds no links: 0, or 1 when it was a link, whose target is in `target`. */
+static int resolve_component(int rootfd, struct strbuf *done, const char *name, char *target,
+			     size_t size)
+{
+	size_t before = done->len;
+	ssize_t n;
+
+	if (strcmp(name, ".") == 0)
+		return 0;
+	if (strcmp(name, "..") == 0) {
+		char *slash = done->data ? strrchr(done->data, '/') : NULL;
+
+		done->len = slash ? (size_t)(slash - done->data) : 0;
+		if (slash)
+			*slash = '\0';
+		return 0;
+	}
+	if (strbuf_addf(done, "/%s", name) < 0)
+		return -ENOMEM;
+	n = read_link_in_root(rootfd, done->data, target, size);
+	if (n == -EINVAL || n == -ENOENT || n == -ENOTDIR)
+		return 0;
+	if (n < 0)
+		return (int)n;
+	done->len = target[0] == '/' ? 0 : before;
+	done->data[done->len] = '\0';
+	return 1;
+}
+
+int path_resolve_in_root(int rootfd, const char *path, char **out, struct err *err)
+{
+	AUTO_STRBUF struct strbuf done = STRBUF_INIT;
+	AUTO_FREE char *pending = strdup(path);
+	char *rest = pending, *name;
+	char target[PATH_MAX];
+	int links = 0, ret;
+
+	if (!pending || strbuf_add(&done, "", 0) < 0)
+		return err_set(err, ENOMEM, "resolve '%s'", path);
+	while ((name = next_component(&rest)) != NULL) {
+		char *joined;
+
+		ret = resolve_component(rootfd, &done, name, target, sizeof(target));
+		if (ret == 1 && ++links > MAX_LINKS)
+			ret = -ELOOP;
+		if (ret < 0)
+			return err_set(err, -ret, "resolve '%s'", path);
+		if (ret == 0)
+			continue;
+		joined = str_printf("%s/%s", target, rest);
+		if (!joined)
+			return err_set(err, ENOMEM, "resolve '%s'", path);
+		free(pending);
+		pending = rest = joined;
+	}
+	if (done.len == 0 && strbuf_add(&done, "/", 1) < 0)
+		return err_set(err, ENOMEM, "resolve '%s'", path);
+	*out = TAKE_PTR(&done.data);
+	return 0;
+}
+
 int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, int *fd_out, struct err *err)
 {
-	AUTO_FREE char *prefix = str_printf("./%s", path); /* never empty */
+	AUTO_FREE char *real = NULL;
+	AUTO_FREE char *prefix = NULL;
 	AUTO_FD int fd = -1;
 	char *p, *end;
+	int ret = path_resolve_in_root(rootfd, path, &real, err);
 
+	if (ret < 0)
+		return ret;
+	prefix = str_printf("./%s", real); /* never empty */
 	if (!prefix)
 		return err_set(err, ENOMEM, "make directory '%s'", path);
 	for (p = prefix + 2; p; p = end) {

@@ -31,7 +31,14 @@ int path_remove_tree(int dirfd, const char *path, struct err *err) MUST_CHECK;
 /* openat2 with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: `path` seen as from a chroot to rootfd. fd or -errno. */
 int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode) MUST_CHECK;
 
-/* mkdir -p inside a root, every component resolved in it; *fd_out (may be NULL) is O_PATH of the last one. */
+/*
+ * The path with every link in it followed as from a chroot to rootfd, also where what a link names is not there yet: the place
+ * that a path through a dangling link stands for, ready to be made. It begins with '/' and the caller frees it. -ELOOP past 40
+ * links. Only good for making things: what lies at it may have changed since, so it is opened by path_open_in_root again.
+ */
+int path_resolve_in_root(int rootfd, const char *path, char **out, struct err *err) MUST_CHECK;
+
+/* mkdir -p inside a root, dangling links followed, every component resolved in it; *fd_out (may be NULL) is O_PATH of the last one. */
 int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, int *fd_out,
 			struct err *err) MUST_CHECK;
 

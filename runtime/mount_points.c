@@ -39,13 +39,17 @@ static int make_one(const struct oci_mount *m, int root, struct err *err)
 		return 0;
 	if (!wants_file(m))
 		return path_mkdirs_in_root(root, m->destination, 0755, NULL, err);
-	AUTO_FREE char *copy = strdup(m->destination);
-	if (!copy)
-		return err_set(err, ENOMEM, "make mount points");
-	int rc = path_mkdirs_in_root(root, dirname(copy), 0755, NULL, err);
+	AUTO_FREE char *real = NULL;
+	int rc = path_resolve_in_root(root, m->destination, &real, err);
 	if (rc)
 		return rc;
-	AUTO_FD int fd = path_open_in_root(root, m->destination, O_WRONLY | O_CREAT, 0644);
+	AUTO_FREE char *copy = strdup(real);
+	if (!copy)
+		return err_set(err, ENOMEM, "make mount points");
+	rc = path_mkdirs_in_root(root, dirname(copy), 0755, NULL, err);
+	if (rc)
+		return rc;
+	AUTO_FD int fd = path_open_in_root(root, real, O_RDONLY | O_CREAT | O_NONBLOCK, 0644);
 	return fd < 0 ? err_set(err, -fd, "make the mount point '%s'", m->destination) : 0;
 }
 

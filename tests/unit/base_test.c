@@ -154,10 +154,47 @@ static void test_paths_stay_in_root(void **state)
 	assert_int_equal(path_mkdirs_in_root(root, "/../x//y/./z/", 0700, &made, &err), 0);
 	assert_true(made >= 0);
 	assert_int_equal(faccessat(root, "x/y/z", F_OK, 0), 0);
-	assert_true(path_mkdirs_in_root(root, "dotted/in", 0700, NULL, &err) < 0);
+	assert_int_equal(path_mkdirs_in_root(root, "dotted/in", 0700, NULL, &err), 0);
+	assert_int_equal(faccessat(root, "outside/in", F_OK, 0), 0);
 	assert_int_equal(faccessat(dir, "outside/in", F_OK, 0), -1);
 	assert_int_equal(path_remove_tree(dir, "root", &err), 0);
 	assert_int_equal(faccessat(dir, "outside", F_OK, 0), 0);
+}
+
+/* A path through a dangling link stands for the place the link names, inside the root (systemd's /etc/resolv.conf). */
+static void test_resolve_in_root(void **state)
+{
+	static const struct {
+		const char *path, *resolved; /* NULL: refused */
+	} cases[] = {
+		{"/", "/"},
+		{"/a/./b/../c", "/a/c"},
+		{"/../../x", "/x"},
+		{"/etc/resolv.conf", "/run/systemd/stub.conf"},
+		{"/etc/absolute/more", "/var/there/more"},
+		{"/etc/real", "/etc/real"},
+		{"/etc/escape", "/outside"},
+		{"/etc/loop", NULL},
+	};
+	AUTO_FD int dir = open(*state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int made = -1;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(path_mkdirs(dir, "etc/real", 0755, &err), 0);
+	assert_int_equal(symlinkat("../run/systemd/stub.conf", dir, "etc/resolv.conf"), 0);
+	assert_int_equal(symlinkat("/var/there", dir, "etc/absolute"), 0);
+	assert_int_equal(symlinkat("../../../../outside", dir, "etc/escape"), 0);
+	assert_int_equal(symlinkat("loop", dir, "etc/loop"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_FREE char *out = NULL;
+		int ret = path_resolve_in_root(dir, cases[i].path, &out, &err);
+
+		assert_int_equal(ret, cases[i].resolved ? 0 : -ELOOP);
+		if (ret == 0)
+			assert_string_equal(out, cases[i].resolved);
+	}
+	assert_int_equal(path_mkdirs_in_root(dir, "/etc/absolute/more", 0755, &made, &err), 0);
+	assert_int_equal(faccessat(dir, "var/there/more", F_OK, 0), 0);
 }
 
 static void test_fd_passing(void **state)
@@ -319,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_err),
 		cmocka_unit_test_setup_teardown(test_paths, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_paths_stay_in_root, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_resolve_in_root, make_dir, remove_dir),
 		cmocka_unit_test(test_fd_passing),
 		cmocka_unit_test(test_loop_removal_in_batch),
 		cmocka_unit_test(test_loop_timer_and_child),
