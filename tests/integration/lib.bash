@@ -10,11 +10,11 @@ bats_require_minimum_version 1.5.0
 
 # No command may hang a suite.
 nacre() {
-	timeout -k 5 100 /usr/bin/nacre "$@"
+	timeout -k 5 240 /usr/bin/nacre "$@"
 }
 
 ctr() {
-	timeout -k 5 100 /usr/bin/ctr "$@"
+	timeout -k 5 240 /usr/bin/ctr "$@"
 }
 
 # An id of this test alone.
