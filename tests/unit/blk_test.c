@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <string.h>
@@ -365,7 +366,7 @@ static void test_disks_that_cannot_be(void **state)
 	AUTO_FD int odd = disk_make();
 	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	AUTO_FD int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	int fds[] = {odd, null, zero, -1};
+	int fds[] = {odd, null, zero, INT_MAX};
 	struct fake_driver d;
 
 	(void)state;
@@ -380,9 +381,57 @@ static void test_disks_that_cannot_be(void **state)
 		assert_non_null(strstr(err.text, words[i]));
 		assert_null(dev);
 		/* Still the caller's. */
-		assert_true(fds[i] < 0 || fcntl(fds[i], F_GETFD) >= 0);
+		assert_true(fds[i] == INT_MAX || fcntl(fds[i], F_GETFD) >= 0);
 	}
 	fake_done(&d);
+}
+
+static uint64_t capacity(struct fixture *f)
+{
+	struct virtio_blk_config config;
+
+	virtio_config_read(f->dev, 0, &config, sizeof(config));
+	return config.capacity;
+}
+
+/* A spare slot: no sectors, then a disk's, then none again; each change is told by an interrupt. */
+static void test_spare(void **state)
+{
+	const struct dev_blk_params none = {.fd = -1};
+	struct fixture f = {.fd = -1};
+	struct request read_first = {.type = VIRTIO_BLK_T_IN, .in_len = SECTOR};
+	struct request flush = {.type = VIRTIO_BLK_T_FLUSH};
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fake_init(&f.d);
+	assert_int_equal(dev_blk_create(&none, f.d.mem, f.d.loop, &f.dev, NULL), 0);
+	fake_probe(&f.d, f.dev, UINT64_MAX);
+	read_first.in = fake_alloc(&f.d, SECTOR);
+	for (unsigned round = 1; round <= 2; round++) {
+		struct dev_blk_params disk = {.fd = disk_make(), .serial = "s1"};
+		struct dev_blk_params other = {.fd = disk_make()};
+		uint32_t generation = virtio_config_generation(f.dev);
+
+		assert_int_equal(capacity(&f), 0);
+		assert_int_equal(ask(&f, &read_first), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(ask(&f, &flush), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(dev_blk_fill(f.dev, &disk, NULL), 0);
+		assert_int_equal(capacity(&f), SECTORS);
+		assert_int_equal(f.d.config_interrupts, 2 * round - 1);
+		assert_int_equal(virtio_config_generation(f.dev), generation + 1);
+		assert_int_equal(ask(&f, &read_first), VIRTIO_BLK_S_OK);
+		assert_int_equal(dev_blk_fill(f.dev, &other, &err), -EBUSY);
+		assert_true(fcntl(other.fd, F_GETFD) >= 0); /* still the caller's */
+		dev_blk_empty(f.dev);
+		assert_true(fcntl(disk.fd, F_GETFD) < 0); /* the device's, closed */
+		dev_blk_empty(f.dev);
+		assert_int_equal(f.d.config_interrupts, 2 * round);
+		(void)close(other.fd);
+	}
+	assert_int_equal(dev_blk_fill(f.dev, &none, &err), -EBADF);
+	assert_int_equal(f.d.config_interrupts, 4);
+	stop(&f);
 }
 
 int main(void)
@@ -398,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_without_features),
 		cmocka_unit_test(test_disks_that_cannot_be),
+		cmocka_unit_test(test_spare),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

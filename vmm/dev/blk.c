@@ -34,20 +34,27 @@
 _Static_assert(sizeof(struct virtio_blk_outhdr) == 16, "virtio 1.2, 5.2.6");
 _Static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16, "virtio 1.2, 5.2.6");
 
-struct blk {
-	struct virtio_dev *dev; /* owns us */
-	int fd;
+/* What a spare slot is filled with and emptied of. */
+struct blk_disk {
+	int fd; /* owned; -1: none */
 	bool readonly;
-	bool sync_writes; /* no FLUSH negotiated: what is answered must be on the disk (5.2.6.2) */
 	uint64_t capacity_bytes;
 	char serial[VIRTIO_BLK_ID_BYTES + 1];
+};
+
+static const struct blk_disk no_disk = {.fd = -1};
+
+struct blk {
+	struct virtio_dev *dev; /* owns us */
+	struct blk_disk disk;
+	bool sync_writes; /* no FLUSH negotiated: what is answered must be on the disk (5.2.6.2) */
 	struct virtio_blk_config config;
 	struct vq_chain chain;
 };
 
 static bool range_fits(const struct blk *blk, uint64_t sector, uint64_t len_bytes)
 {
-	uint64_t sectors = blk->capacity_bytes >> SECTOR_SHIFT;
+	uint64_t sectors = blk->disk.capacity_bytes >> SECTOR_SHIFT;
 
 	return sector <= sectors && len_bytes <= (sectors - sector) << SECTOR_SHIFT;
 }
@@ -63,7 +70,7 @@ static uint8_t blk_move(struct blk *blk, uint64_t sector, size_t len, chain_move
 		return VIRTIO_BLK_S_IOERR;
 	off = (off_t)(sector << SECTOR_SHIFT);
 	while (len > 0) {
-		ssize_t n = move(&blk->chain, len, blk->fd, off, flags);
+		ssize_t n = move(&blk->chain, len, blk->disk.fd, off, flags);
 
 		if (n <= 0)
 			return VIRTIO_BLK_S_IOERR;
@@ -75,12 +82,12 @@ static uint8_t blk_move(struct blk *blk, uint64_t sector, size_t len, chain_move
 
 static uint8_t blk_flush(struct blk *blk)
 {
-	return fdatasync(blk->fd) == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+	return fdatasync(blk->disk.fd) == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
 static int blk_fallocate(struct blk *blk, int mode, uint64_t sector, uint64_t len_bytes)
 {
-	if (fallocate(blk->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)(sector << SECTOR_SHIFT),
+	if (fallocate(blk->disk.fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)(sector << SECTOR_SHIFT),
 		      (off_t)len_bytes) < 0)
 		return -errno;
 	return 0;
@@ -144,8 +151,8 @@ static uint8_t blk_get_id(struct blk *blk, size_t room)
 {
 	size_t len = room < VIRTIO_BLK_ID_BYTES ? room : VIRTIO_BLK_ID_BYTES;
 
-	return chain_write(&blk->chain, blk->serial, len) == len ? VIRTIO_BLK_S_OK
-								 : VIRTIO_BLK_S_IOERR;
+	return chain_write(&blk->chain, blk->disk.serial, len) == len ? VIRTIO_BLK_S_OK
+								      : VIRTIO_BLK_S_IOERR;
 }
 
 static uint8_t blk_request(struct blk *blk, const struct virtio_blk_outhdr *hdr, size_t room)
@@ -157,7 +164,7 @@ static uint8_t blk_request(struct blk *blk, const struct virtio_blk_outhdr *hdr,
 	case VIRTIO_BLK_T_IN:
 		return blk_move(blk, sector, room, chain_from_fd, 0);
 	case VIRTIO_BLK_T_OUT:
-		if (blk->readonly)
+		if (blk->disk.readonly)
 			return VIRTIO_BLK_S_IOERR;
 		return blk_move(blk, sector, chain_read_left(&blk->chain), chain_to_fd,
 				blk->sync_writes ? RWF_DSYNC : 0);
@@ -167,7 +174,7 @@ static uint8_t blk_request(struct blk *blk, const struct virtio_blk_outhdr *hdr,
 		return blk_get_id(blk, room);
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		if (blk->readonly)
+		if (blk->disk.readonly)
 			return VIRTIO_BLK_S_IOERR;
 		return blk_erase_ranges(blk, type);
 	default:
@@ -227,7 +234,7 @@ static void blk_destroy(void *self)
 {
 	struct blk *blk = self;
 
-	own_close(&blk->fd);
+	own_close(&blk->disk.fd);
 	free(blk);
 }
 
@@ -267,17 +274,16 @@ static bool blk_can_punch(int fd, const struct stat *st, uint64_t capacity_bytes
 						 (off_t)capacity_bytes, SECTOR_BYTES) == 0;
 }
 
-static uint64_t blk_configure(struct blk *blk, bool can_punch)
+static uint64_t blk_configure(struct blk *blk, bool can_erase)
 {
 	uint64_t features = 1ULL << VIRTIO_BLK_F_SEG_MAX | 1ULL << VIRTIO_BLK_F_BLK_SIZE |
 			    1ULL << VIRTIO_BLK_F_FLUSH;
 
-	blk->config.capacity = htole64(blk->capacity_bytes >> SECTOR_SHIFT);
 	blk->config.seg_max = htole32(QUEUE_SIZE - 2); /* a chain holds header and status too */
 	blk->config.blk_size = htole32(SECTOR_BYTES);
-	if (blk->readonly)
+	if (blk->disk.readonly)
 		return features | 1ULL << VIRTIO_BLK_F_RO;
-	if (!can_punch)
+	if (!can_erase)
 		return features;
 	blk->config.max_discard_sectors = htole32(RANGE_SECTORS_MAX);
 	blk->config.max_discard_seg = htole32(RANGES_MAX);
@@ -288,9 +294,11 @@ static uint64_t blk_configure(struct blk *blk, bool can_punch)
 	return features | 1ULL << VIRTIO_BLK_F_DISCARD | 1ULL << VIRTIO_BLK_F_WRITE_ZEROES;
 }
 
-static int blk_open(struct blk *blk, const struct dev_blk_params *p, uint64_t *features,
-		    struct err *err)
+/* `can_punch` NULL: not asked. The descriptor stays with `p`. */
+static int disk_open(const struct dev_blk_params *p, struct blk_disk *out, bool *can_punch,
+		     struct err *err)
 {
+	struct blk_disk disk = {.fd = p->fd, .readonly = p->readonly};
 	struct stat st;
 	int mode = fcntl(p->fd, F_GETFL);
 	int rc;
@@ -299,14 +307,21 @@ static int blk_open(struct blk *blk, const struct dev_blk_params *p, uint64_t *f
 		return err_set(err, errno, "disk");
 	if (!p->readonly && (mode & O_ACCMODE) != O_RDWR)
 		return err_say(err, EACCES, "disk is not open for reading and writing");
-	rc = blk_capacity(p->fd, &st, &blk->capacity_bytes, err);
+	rc = blk_capacity(p->fd, &st, &disk.capacity_bytes, err);
 	if (rc < 0)
 		return rc;
-	blk->readonly = p->readonly;
-	memcpy(blk->serial, p->serial, VIRTIO_BLK_ID_BYTES);
-	*features =
-		blk_configure(blk, !p->readonly && blk_can_punch(p->fd, &st, blk->capacity_bytes));
+	memcpy(disk.serial, p->serial, VIRTIO_BLK_ID_BYTES);
+	if (can_punch)
+		*can_punch = !p->readonly && blk_can_punch(p->fd, &st, disk.capacity_bytes);
+	*out = disk;
 	return 0;
+}
+
+/* Lock held once the device exists. */
+static void set_disk(struct blk *blk, const struct blk_disk *disk)
+{
+	blk->disk = *disk;
+	blk->config.capacity = htole64(disk->capacity_bytes >> SECTOR_SHIFT);
 }
 
 int dev_blk_create(const struct dev_blk_params *p, struct gmem *mem, struct loop *loop,
@@ -322,18 +337,56 @@ int dev_blk_create(const struct dev_blk_params *p, struct gmem *mem, struct loop
 		.mem = mem,
 		.loop = loop,
 	};
-	int rc;
+	struct blk_disk disk = no_disk;
+	bool can_erase = true; /* a spare slot's disks may: those that cannot answer UNSUPP */
+	int rc = 0;
 
 	if (!blk)
 		return err_set(err, ENOMEM, "virtio-blk");
-	rc = blk_open(blk, p, &params.features, err);
+	if (p->fd >= 0)
+		rc = disk_open(p, &disk, &can_erase, err);
 	if (rc < 0)
 		return rc;
+	set_disk(blk, &disk);
+	params.features = blk_configure(blk, can_erase);
 	rc = virtio_dev_create(&params, &blk->dev, err);
 	if (rc < 0)
 		return rc;
-	blk->fd = p->fd; /* owned from success on */
 	*out = blk->dev;
 	(void)TAKE_PTR(&blk);
 	return 0;
+}
+
+int dev_blk_fill(struct virtio_dev *dev, const struct dev_blk_params *p, struct err *err)
+{
+	struct blk *blk = virtio_self(dev);
+	struct blk_disk disk;
+	int rc = disk_open(p, &disk, NULL, err);
+
+	if (rc < 0)
+		return rc;
+	virtio_lock(dev);
+	if (blk->disk.fd >= 0) {
+		rc = err_say(err, EBUSY, "the slot has a disk already");
+	} else {
+		set_disk(blk, &disk);
+		virtio_config_changed(dev);
+	}
+	virtio_unlock(dev);
+	return rc;
+}
+
+void dev_blk_empty(struct virtio_dev *dev)
+{
+	struct blk *blk = virtio_self(dev);
+	AUTO_FD int fd = -1;
+
+	virtio_lock(dev);
+	/* A kick answers its requests with the lock held, so none is under way. */
+	fd = blk->disk.fd;
+	if (fd >= 0) {
+		set_disk(blk, &no_disk);
+		virtio_config_changed(dev);
+	}
+	virtio_unlock(dev);
 }

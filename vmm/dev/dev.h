@@ -20,12 +20,21 @@ int dev_rng_create(struct gmem *mem, struct loop *loop, struct virtio_dev **out,
 
 /* Block (virtio 1.2, 5.2) over one file or block device. */
 struct dev_blk_params {
-	int fd;
+	int fd; /* -1: a spare slot, of capacity 0, until dev_blk_fill */
 	bool readonly;
 	char serial[21]; /* VIRTIO_BLK_ID_BYTES + NUL */
 };
 int dev_blk_create(const struct dev_blk_params *p, struct gmem *mem, struct loop *loop,
 		   struct virtio_dev **out, struct err *err) MUST_CHECK;
+
+/*
+ * A disk for a spare slot, by a change of configuration: the descriptor of `p` is the device's on success. The features are
+ * those of the slot, so writes to a read-only disk fail one by one. -EBUSY when there is a disk.
+ */
+int dev_blk_fill(struct virtio_dev *dev, const struct dev_blk_params *p,
+		 struct err *err) MUST_CHECK;
+/* Takes it out again: requests under way are finished, what comes later fails. Nothing when there is none. */
+void dev_blk_empty(struct virtio_dev *dev);
 
 /* File system (virtio 1.2, 5.11): a FUSE server over one directory tree. */
 struct dev_fs_params {

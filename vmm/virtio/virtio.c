@@ -75,6 +75,11 @@ bool virtio_running(const struct virtio_dev *dev)
 			       VIRTIO_CONFIG_S_FAILED)) == VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
+void *virtio_self(const struct virtio_dev *dev)
+{
+	return dev->self;
+}
+
 struct vq *virtio_queue(struct virtio_dev *dev, uint16_t i)
 {
 	BUG_ON(i >= dev->nqueues);

@@ -72,6 +72,8 @@ void virtio_dev_destroy(struct virtio_dev *dev);
 DEFINE_OWNER(virtio_dev_destroy, struct virtio_dev)
 
 /* --- for devices --------------------------------------------------------------------------------------------- */
+/* What virtio_dev_params had as `self`; for a device's functions that are called with its struct virtio_dev. */
+void *virtio_self(const struct virtio_dev *dev);
 struct vq *virtio_queue(struct virtio_dev *dev, uint16_t i);
 /* Interrupts if the driver wants it for this queue; breaks the device when the queue is broken. Call after a batch. */
 void virtio_interrupt(struct virtio_dev *dev, struct vq *q);
