@@ -6,6 +6,8 @@
 #ifndef NACRE_VMM_IOTHREAD_H
 #define NACRE_VMM_IOTHREAD_H
 
+#include <time.h>
+
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
@@ -17,7 +19,18 @@ struct iothread;
 int iothread_create(const char *name, struct iothread **out, struct err *err) MUST_CHECK;
 struct loop *iothread_loop(struct iothread *t);
 int iothread_start(struct iothread *t, struct err *err) MUST_CHECK;
-/* Joins the thread; nothing when it does not run. */
+
+/*
+ * Brings the thread to rest between two events of its loop; it goes on after as many releases. To hold several, hold all and
+ * then wait for each. A thread that does not run is at rest, and rests first thing when it is started.
+ */
+void iothread_hold(struct iothread *t);
+/* Returns when it rests; -ETIMEDOUT at `deadline` (CLOCK_MONOTONIC), it stays held then. */
+int iothread_await_rest(struct iothread *t, const struct timespec *deadline,
+			struct err *err) MUST_CHECK;
+void iothread_release(struct iothread *t);
+
+/* Joins the thread, held or not; nothing when it does not run. */
 void iothread_stop(struct iothread *t);
 /* Stops, and frees the loop. NULL is fine. */
 void iothread_destroy(struct iothread *t);

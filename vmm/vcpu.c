@@ -1,24 +1,32 @@
 /*
- * The run loop. To stop a vCPU, immediate_exit is set and then a signal sent: the signal ends a KVM_RUN that is under way,
- * immediate_exit one that is about to begin, so no stop is lost (linux, Documentation/virt/kvm/api.rst, 5).
+ * The run loop. To take a vCPU out of the guest, immediate_exit is set and then a signal sent: the signal ends a KVM_RUN
+ * that is under way, immediate_exit one that is about to begin, so no request is lost. The thread looks at requests
+ * only when KVM_RUN was interrupted: KVM finishes the access of the exit before that, so a vCPU at rest is between
+ * two instructions of its guest (linux, Documentation/virt/kvm/api.rst, 5).
  */
 #include "vmm/vcpu.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
-#define STOP_SIGNAL SIGUSR1
+#define KICK_SIGNAL SIGUSR1
 
 struct vcpu {
 	struct kvm_vcpu kvm;
 	struct vcpu_env env;
 	pthread_t thread;
 	bool started;
-	atomic_bool stopping;
+
+	pthread_mutex_t lock; /* guards what follows; never held in the guest or in a device */
+	pthread_cond_t changed;
+	uint32_t holds;
+	bool stopping;
+	bool ended;   /* the guest ended here: nothing to run until a replace */
+	bool resting; /* the thread is outside the guest and its devices, and stays so */
 };
 
 const char *guest_end_name(enum guest_end end)
@@ -46,6 +54,9 @@ int vcpu_create(struct kvm *kvm, uint32_t idx, const struct vcpu_env *env, struc
 		return err_set(err, ENOMEM, "vCPU %u", idx);
 	v->kvm.fd = -1;
 	v->env = *env;
+	v->resting = true;
+	(void)pthread_mutex_init(&v->lock, NULL); /* glibc: defaults cannot fail */
+	(void)pthread_cond_init(&v->changed, NULL);
 	rc = kvm_vcpu_create(kvm, idx, &v->kvm, err);
 	if (rc < 0)
 		return rc;
@@ -148,6 +159,43 @@ static bool handle_exit(struct vcpu *v)
 	}
 }
 
+/* Rests while somebody holds the vCPU or its guest has ended; false when it is to stop. */
+static bool await_turn(struct vcpu *v)
+{
+	bool go;
+
+	(void)pthread_mutex_lock(&v->lock);
+	while (!v->stopping && (v->holds > 0 || v->ended)) {
+		v->resting = true;
+		(void)pthread_cond_broadcast(&v->changed);
+		(void)pthread_cond_wait(&v->changed, &v->lock);
+	}
+	go = !v->stopping;
+	v->resting = !go;
+	(void)pthread_mutex_unlock(&v->lock);
+	return go;
+}
+
+static void set_ended(struct vcpu *v)
+{
+	(void)pthread_mutex_lock(&v->lock);
+	v->ended = true;
+	(void)pthread_mutex_unlock(&v->lock);
+}
+
+/* Until KVM_RUN is interrupted; false when the guest has ended. */
+static bool run_guest(struct vcpu *v)
+{
+	while (ioctl(v->kvm.fd, KVM_RUN, 0) == 0) {
+		if (!handle_exit(v))
+			return false;
+	}
+	if (errno == EINTR || errno == EAGAIN)
+		return true;
+	internal_error(v, "KVM_RUN failed, errno", (uint64_t)errno);
+	return false;
+}
+
 static void *run_vcpu(void *arg)
 {
 	struct vcpu *v = arg;
@@ -155,46 +203,97 @@ static void *run_vcpu(void *arg)
 
 	(void)snprintf(name, sizeof(name), "CPU %u/KVM", v->kvm.idx);
 	(void)pthread_setname_np(pthread_self(), name);
-	while (!atomic_load(&v->stopping)) {
-		if (ioctl(v->kvm.fd, KVM_RUN, 0) < 0) {
-			if (errno == EINTR || errno == EAGAIN)
-				continue;
-			internal_error(v, "KVM_RUN failed, errno", (uint64_t)errno);
-			break;
-		}
-		/* A reset by a device is seen as `stopping` at the latest after the next exit. */
-		if (!handle_exit(v))
-			break;
+	while (await_turn(v)) {
+		if (!run_guest(v))
+			set_ended(v);
 	}
 	return NULL;
 }
 
-static void on_stop_signal(int signo UNUSED)
+static void on_kick_signal(int signo UNUSED)
 {
 }
 
 int vcpu_start(struct vcpu *v, struct err *err)
 {
 	/* No SA_RESTART: the signal is there to interrupt. */
-	struct sigaction action = {.sa_handler = on_stop_signal};
+	struct sigaction action = {.sa_handler = on_kick_signal};
 	int rc;
 
-	if (sigaction(STOP_SIGNAL, &action, NULL) < 0)
-		return err_set(err, errno, "vCPU %u: stop signal", v->kvm.idx);
+	if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
+		return err_set(err, errno, "vCPU %u: kick signal", v->kvm.idx);
+	v->resting = false;
 	rc = pthread_create(&v->thread, NULL, run_vcpu, v);
-	if (rc != 0)
+	if (rc != 0) {
+		v->resting = true;
 		return err_set(err, rc, "start the thread of vCPU %u", v->kvm.idx);
+	}
 	v->started = true;
 	return 0;
+}
+
+/* The lock orders this against a release, which takes immediate_exit back. */
+static void kick_locked(struct vcpu *v)
+{
+	__atomic_store_n(&v->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (v->started)
+		(void)pthread_kill(v->thread, KICK_SIGNAL);
+}
+
+void vcpu_hold(struct vcpu *v)
+{
+	(void)pthread_mutex_lock(&v->lock);
+	if (v->holds++ == 0)
+		kick_locked(v);
+	(void)pthread_mutex_unlock(&v->lock);
+}
+
+int vcpu_await_rest(struct vcpu *v, const struct timespec *deadline, struct err *err)
+{
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&v->lock);
+	BUG_ON(v->holds == 0);
+	while (rc == 0 && !v->resting)
+		rc = pthread_cond_clockwait(&v->changed, &v->lock, CLOCK_MONOTONIC, deadline);
+	(void)pthread_mutex_unlock(&v->lock);
+	if (rc != 0)
+		return err_say(err, rc, "vCPU %u did not come out of a device in time", v->kvm.idx);
+	return 0;
+}
+
+void vcpu_release(struct vcpu *v)
+{
+	(void)pthread_mutex_lock(&v->lock);
+	BUG_ON(v->holds == 0);
+	if (--v->holds == 0) {
+		if (!v->stopping)
+			__atomic_store_n(&v->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		(void)pthread_cond_broadcast(&v->changed);
+	}
+	(void)pthread_mutex_unlock(&v->lock);
+}
+
+void vcpu_replace(struct vcpu *v, struct kvm_vcpu *with)
+{
+	(void)pthread_mutex_lock(&v->lock);
+	BUG_ON(v->holds == 0 || !v->resting);
+	kvm_vcpu_destroy(&v->kvm);
+	v->kvm = *with;
+	*with = (struct kvm_vcpu){.fd = -1};
+	v->ended = false;
+	(void)pthread_mutex_unlock(&v->lock);
 }
 
 void vcpu_stop(struct vcpu *v)
 {
 	if (!v->started)
 		return;
-	atomic_store(&v->stopping, true);
-	__atomic_store_n(&v->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	(void)pthread_kill(v->thread, STOP_SIGNAL);
+	(void)pthread_mutex_lock(&v->lock);
+	v->stopping = true;
+	kick_locked(v);
+	(void)pthread_cond_broadcast(&v->changed);
+	(void)pthread_mutex_unlock(&v->lock);
 	(void)pthread_join(v->thread, NULL);
 	v->started = false;
 }
@@ -205,5 +304,7 @@ void vcpu_destroy(struct vcpu *v)
 		return;
 	vcpu_stop(v);
 	kvm_vcpu_destroy(&v->kvm);
+	(void)pthread_cond_destroy(&v->changed);
+	(void)pthread_mutex_destroy(&v->lock);
 	free(v);
 }

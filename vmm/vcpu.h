@@ -1,6 +1,15 @@
 /*
- * A vCPU and its thread: KVM_RUN until the guest ends or somebody stops it. Accesses to devices go to the two buses
- * without a lock.
+ * A vCPU and its thread: KVM_RUN until somebody holds or stops it, or the guest ends; after that it rests until it is
+ * replaced. Accesses to devices go to the two buses without a lock.
+ *
+ *	               start                 hold                    replace
+ *	  (no thread) -------> in the guest ------> resting <------+ (a fresh KVM vCPU,
+ *	       ^                    ^                |   |         |  while held)
+ *	       |  stop (joins)      +--- release ----+   +---------+
+ *	       +---------------------------------------- from any state
+ *
+ * A vCPU at rest is between two instructions, with no access to a device under way, so its registers are whole, and what its
+ * thread looks up (devices, views of the address space) may be changed.
  *
  * Threads: all functions by the main thread; on_end is called by the vCPU's own.
  */
@@ -8,6 +17,7 @@
 #define NACRE_VMM_VCPU_H
 
 #include <stdint.h>
+#include <time.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -40,6 +50,18 @@ int vcpu_create(struct kvm *kvm, uint32_t idx, const struct vcpu_env *env, struc
 /* For arch_vcpu_init. */
 struct kvm_vcpu *vcpu_kvm(struct vcpu *vcpu);
 int vcpu_start(struct vcpu *vcpu, struct err *err) MUST_CHECK;
+
+/*
+ * Asks it out of the guest; it enters again after as many releases. To hold several, hold all and then wait for each. A vCPU
+ * whose thread does not run is at rest.
+ */
+void vcpu_hold(struct vcpu *vcpu);
+/* Returns when it rests; -ETIMEDOUT at `deadline` (CLOCK_MONOTONIC), it stays held then. */
+int vcpu_await_rest(struct vcpu *vcpu, const struct timespec *deadline, struct err *err) MUST_CHECK;
+void vcpu_release(struct vcpu *vcpu);
+/* While held and at rest: the KVM vCPU it runs from now on, taken from `with`. An end of the guest is forgotten. */
+void vcpu_replace(struct vcpu *vcpu, struct kvm_vcpu *with);
+
 /* Takes it out of the guest and joins its thread. Nothing when it was not started. */
 void vcpu_stop(struct vcpu *vcpu);
 /* Stops it first. NULL is fine. */
