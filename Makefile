@@ -118,6 +118,7 @@ VMM := \
 	vmm/kvm.o \
 	vmm/machine.o \
 	vmm/machine_config.o \
+	vmm/machine_run.o \
 	vmm/monitor.o \
 	vmm/options.o \
 	vmm/probe.o \
@@ -125,6 +126,7 @@ VMM := \
 	vmm/props.o \
 	vmm/serial.o \
 	vmm/sink.o \
+	vmm/slots.o \
 	vmm/vcpu.o \
 	vmm/virtio/chain.o \
 	vmm/virtio/mmio.o \

@@ -21,9 +21,12 @@ int cmdline_build(const struct cmdline_params *p, char **out, struct err *err)
 	/* A panic ends the machine at once, and by the reset line: a triple fault is then always a crash. */
 	if (rc == 0)
 		rc = strbuf_addf(&b, "reboot=k panic=-1");
+	if (rc == 0 && p->vcpus > 0)
+		rc = strbuf_addf(&b, " maxcpus=%u", p->vcpus);
 	for (size_t i = 0; rc == 0 && i < p->nslots; i++)
-		rc = strbuf_addf(&b, " virtio_mmio.device=4K@0x%llx:%u",
-				 (unsigned long long)p->slots[i].base.v, p->slots[i].irq);
+		rc = strbuf_addf(&b, " virtio_mmio.device=%lluK@%lluM:%u",
+				 (unsigned long long)p->slots[i].window_bytes >> 10,
+				 (unsigned long long)p->slots[i].base.v >> 20, p->slots[i].irq);
 	if (rc == 0 && p->user && *p->user)
 		rc = strbuf_addf(&b, " %s", p->user);
 	if (rc < 0)

@@ -15,6 +15,7 @@ struct cmdline_params {
 	const char *console; /* "ttyS0", or NULL: no console */
 	const struct arch_slot *slots;
 	size_t nslots;
+	uint32_t vcpus;   /* on line from the start; 0: all there are */
 	const char *user; /* "" or NULL: nothing */
 };
 

@@ -45,6 +45,9 @@ bool gmem_read(const struct gmem *mem, struct gpa at, void *dst, size_t len) MUS
 bool gmem_write(struct gmem *mem, struct gpa at, const void *src, size_t len) MUST_CHECK;
 bool gmem_zero(struct gmem *mem, struct gpa at, size_t len) MUST_CHECK;
 
+/* All RAM reads as zero again, and its pages go back to the host. No other thread runs in the guest or in a device. */
+void gmem_clear(struct gmem *mem);
+
 /* The host address of [at, at+len), NULL as above. For gmem.c, virtio/chain.c and the image loaders (read(2) into RAM). */
 void *gmem_span(const struct gmem *mem, struct gpa at, size_t len) MUST_CHECK;
 

@@ -2,6 +2,8 @@
  * The machine: a VM with its memory, devices, kernel and vCPUs, put together in the order of the address map and taken
  * apart in reverse. It knows what each part is made with; what the user typed is vmm/options.h.
  *
+ *	create -> start -> [pause <-> resume, reset, plug, unplug, in any order and number] -> stop -> destroy
+ *
  * Threads: all functions by the main thread, whose loop is `loop`; on_end is called in that loop.
  */
 #ifndef NACRE_VMM_MACHINE_H
@@ -17,7 +19,8 @@
 #include "vmm/dev/dev.h"
 #include "vmm/vcpu.h"
 
-#define MACHINE_MAX_DEVICES 32
+#define MACHINE_MAX_DEVICES 64  /* spare slots included */
+#define MACHINE_ID_BYTES    128 /* of what is plugged, NUL included */
 
 enum machine_device_kind { DEVICE_RNG, DEVICE_BLK, DEVICE_FS, DEVICE_VSOCK };
 
@@ -35,11 +38,14 @@ struct machine_config {
 	const char *initrd_path; /* NULL: none */
 	const char *append;      /* NULL: nothing */
 	uint64_t memory_mib;
-	uint32_t vcpus;
-	int kvm_fd;        /* -1: open /dev/kvm */
-	bool serial;       /* the guest has a console */
-	int serial_out_fd; /* duplicated, as the next: -1: output is dropped */
-	int serial_in_fd;  /* -1: no input */
+	uint32_t vcpus; /* on line when the kernel starts */
+	uint32_t
+		max_vcpus; /* described to the guest, which may bring them on line; >= vcpus, or 0: as many */
+	uint32_t spare_blk; /* empty slots for machine_plug */
+	int kvm_fd;         /* -1: open /dev/kvm */
+	bool serial;        /* the guest has a console */
+	int serial_out_fd;  /* duplicated, as the next: -1: output is dropped */
+	int serial_in_fd;   /* -1: no input */
 	struct machine_device devices[MACHINE_MAX_DEVICES];
 	size_t ndevices;
 };
@@ -56,7 +62,7 @@ struct machine_times {
 struct machine;
 
 struct machine_events {
-	/* The guest ended; called once at most. `detail` is "" or plain text, valid as long as the machine. */
+	/* The guest ended; called once at most before a reset, and once more after each. `detail` is "" or plain text, valid as long as the machine. */
 	void (*on_end)(void *arg, enum guest_end end, const char *detail);
 	void *arg;
 };
@@ -67,8 +73,38 @@ uint64_t machine_now_us(void);
 int machine_create(struct machine_config *config, struct loop *loop,
 		   const struct machine_events *events, struct machine **out,
 		   struct err *err) MUST_CHECK;
-/* Starts device threads, then vCPUs. Signals to be handled by the loop are blocked by now. */
+/* Starts device threads, then vCPUs, at rest when paused. Signals to be handled by the loop are blocked by now. */
 int machine_start(struct machine *m, struct err *err) MUST_CHECK;
+
+/*
+ * The guest stands still, and so do device threads, from the return of pause to that of resume: no sleep, no polling, and no
+ * more than MACHINE_REST_MS, after which pause gives up with -ETIMEDOUT and all runs on. Both do nothing when it is so
+ * already. Pause before start makes a machine that waits for its first resume.
+ */
+#define MACHINE_REST_MS 10000
+int machine_pause(struct machine *m, struct err *err) MUST_CHECK;
+int machine_resume(struct machine *m, struct err *err) MUST_CHECK;
+bool machine_paused(const struct machine *m);
+
+/*
+ * The whole machine back to its first instruction: a fresh VM with fresh vCPUs, devices reset, memory zero, the kernel loaded
+ * again from the files opened at creation. A paused machine stays paused, one whose guest ended lives again, and what was
+ * plugged stays plugged. When no fresh VM can be made the machine goes on as it was; a later failure (the kernel's
+ * file cannot be read any more) ends the guest by GUEST_INTERNAL_ERROR.
+ */
+int machine_reset(struct machine *m, struct err *err) MUST_CHECK;
+
+/*
+ * Fills the spare slot `addr` (from 0, each kind counts for itself; -1: the first free one) with `d`, whose descriptors are
+ * the machine's from success on; the guest notices by itself. `id` of at most MACHINE_ID_BYTES - 1 bytes is copied. -ENOTSUP:
+ * no such slots were configured; -EINVAL: no slot of that number, or an impossible id or device; -EEXIST: the id
+ * is taken; -EBUSY: the slot is; -ENOSPC: all of them are.
+ */
+int machine_plug(struct machine *m, struct machine_device *d, const char *id, int addr,
+		 struct err *err) MUST_CHECK;
+/* Empties the slot again: requests under way are finished, the descriptors closed. -ENODEV: nothing plugged has that id. */
+int machine_unplug(struct machine *m, const char *id, struct err *err) MUST_CHECK;
+
 /* Stops vCPUs, then device threads, then writes out what the console still has. The loop does not run any more. */
 void machine_stop(struct machine *m);
 /* Stops it first. NULL and half-built machines are fine. */

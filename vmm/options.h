@@ -13,9 +13,9 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
-#define OPTIONS_MAX_DEVICES 32
-#define OPTIONS_MAX_DRIVES  32
-#define OPTIONS_MAX_COPIES  64
+#define OPTIONS_MAX_DEVICES 64
+#define OPTIONS_MAX_DRIVES  64
+#define OPTIONS_MAX_COPIES  128
 
 enum option_serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_FD };
 

@@ -211,6 +211,17 @@ static void write_reg_locked(struct serial *s, enum reg reg, uint8_t value)
 	}
 }
 
+void serial_reset(struct serial *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	while (s->rx_len > 0)
+		(void)rx_pop_locked(s);
+	s->ier = s->lcr = s->mcr = s->scr = s->dll = s->dlm = 0;
+	s->fifo = false;
+	s->thre_pending = false;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 static uint64_t serial_read(void *self, uint64_t off, uint32_t len)
 {
 	struct serial *s = self;

@@ -31,6 +31,9 @@ DEFINE_OWNER(serial_destroy, struct serial)
 /* The registers, for the bus; `self` is the struct serial. */
 const struct bus_ops *serial_bus_ops(void);
 
+/* The registers and the FIFO as after creation; what the guest wrote before stays in line to be written out. Any thread. */
+void serial_reset(struct serial *serial);
+
 /* What the guest has written reaches the descriptor, or `timeout_ms` pass. The loop does not run any more. */
 void serial_drain(struct serial *serial, int timeout_ms);
 

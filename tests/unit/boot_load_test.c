@@ -19,25 +19,20 @@
 #define MIB 0x100000ULL
 #define GIB 0x40000000ULL
 
-/* A memfd with `len` bytes behind a name that can be opened. */
-struct file {
-	int fd;
-	char path[32];
-};
-
-static struct file file_of(const void *data, size_t len, size_t size)
+/* A memfd of `size` bytes that begins with `len` of data. */
+static struct image file_of(const void *data, size_t len, size_t size)
 {
-	struct file f = {.fd = memfd_create("file", MFD_CLOEXEC)};
+	struct image f = {
+		.fd = memfd_create("file", MFD_CLOEXEC), .size_bytes = size, .path = "file"};
 
 	assert_true(f.fd >= 0);
 	assert_int_equal(write(f.fd, data, len), (ssize_t)len);
 	assert_int_equal(ftruncate(f.fd, (off_t)size), 0);
-	(void)snprintf(f.path, sizeof(f.path), "/proc/self/fd/%d", f.fd);
 	return f;
 }
 
 /* The smallest bzImage: a setup sector and 16 bytes of kernel. */
-static struct file bzimage(uint32_t initrd_max)
+static struct image bzimage(uint32_t initrd_max)
 {
 	uint8_t bytes[2 * 512 + 16] = {0};
 	struct setup_header h = {
@@ -114,9 +109,9 @@ static void test_initrd_place(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(cases[i].ram);
-		struct file kernel = bzimage((uint32_t)cases[i].max);
-		struct file initrd = file_of("initrd", 6, cases[i].size);
-		struct arch_boot boot = {kernel.path, initrd.path, "quiet", 1};
+		struct image kernel = bzimage((uint32_t)cases[i].max);
+		struct image initrd = file_of("initrd", 6, cases[i].size);
+		struct arch_boot boot = {&kernel, &initrd, "quiet", 1};
 		struct boot_params params;
 		struct arch_entry entry;
 		struct err err = ERR_INIT;
@@ -144,8 +139,8 @@ static void test_initrd_place(void **state)
 static void test_boot_params(void **state)
 {
 	CLEANUP(own_gmem_destroy) struct gmem *mem = ram(4 * GIB);
-	struct file kernel = bzimage(UINT32_MAX);
-	struct arch_boot boot = {kernel.path, NULL, "a=b c", 3};
+	struct image kernel = bzimage(UINT32_MAX);
+	struct arch_boot boot = {&kernel, NULL, "a=b c", 3};
 	struct boot_params p;
 	struct arch_entry entry;
 	char bytes[16];
@@ -172,19 +167,18 @@ static void test_boot_params(void **state)
 static void test_refused(void **state)
 {
 	char line[102];
-	struct file kernel = bzimage(UINT32_MAX);
-	struct file text = file_of("#!/bin/sh\n", 10, 4096);
+	struct image kernel = bzimage(UINT32_MAX);
+	struct image text = file_of("#!/bin/sh\n", 10, 4096);
+	struct image empty = file_of("", 0, 0);
 	const struct {
 		const char *name;
 		struct arch_boot boot;
 		const char *error;
 	} cases[] = {
-		{"good", {kernel.path, NULL, line + 1, 1}, NULL},
-		{"command line a byte too long", {kernel.path, NULL, line, 1}, "too long"},
-		{"no kernel", {"/nonexistent/k", NULL, "", 1}, "open '/nonexistent/k'"},
-		{"kernel is a directory", {"/", NULL, "", 1}, "not a regular file"},
-		{"kernel is a script", {text.path, NULL, "", 1}, "neither an ELF"},
-		{"no initramfs", {kernel.path, "/nonexistent/i", "", 1}, "initramfs: open"},
+		{"good", {&kernel, NULL, line + 1, 1}, NULL},
+		{"command line a byte too long", {&kernel, NULL, line, 1}, "too long"},
+		{"kernel is a script", {&text, NULL, "", 1}, "neither an ELF"},
+		{"initramfs is empty", {&kernel, &empty, "", 1}, "initramfs 'file' is empty"},
 	};
 
 	(void)state;
@@ -203,6 +197,7 @@ static void test_refused(void **state)
 	}
 	(void)close(kernel.fd);
 	(void)close(text.fd);
+	(void)close(empty.fd);
 }
 
 static uint8_t sum(const uint8_t *p, size_t n)
@@ -222,8 +217,8 @@ static void test_mptable(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
 		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(32 * MIB);
-		struct file kernel = bzimage(UINT32_MAX);
-		struct arch_boot boot = {kernel.path, NULL, "", counts[i]};
+		struct image kernel = bzimage(UINT32_MAX);
+		struct arch_boot boot = {&kernel, NULL, "", counts[i]};
 		struct arch_entry entry;
 		uint8_t mpf[16], table[8192];
 		uint32_t seen[5] = {0};
@@ -262,16 +257,27 @@ static void test_mptable(void **state)
 	}
 }
 
+/* A line each while there are any, then shared ones; the first slots share last. */
 static void test_slots(void **state)
 {
+	static const struct {
+		uint32_t slot, irq;
+	} shared[] = {{0, 5}, {18, 23}, {19, 23}, {20, 22}, {37, 5}, {38, 23}, {63, 17}};
+	uint32_t users[X86_IOAPIC_PINS] = {0};
+
 	(void)state;
+	assert_int_equal(arch_virtio_slots(), 64);
 	for (uint32_t i = 0; i < arch_virtio_slots(); i++) {
 		struct arch_slot s = arch_virtio_slot(i);
 
-		assert_int_equal(s.base.v, 0xd0000000ULL + i * 0x1000ULL);
-		assert_int_equal(s.irq, 5 + i);
-		assert_true(s.irq < X86_IOAPIC_PINS);
+		assert_int_equal(s.base.v, 0xd0000000ULL + i * MIB);
+		assert_true(s.irq >= 5 && s.irq < X86_IOAPIC_PINS);
+		users[s.irq]++;
 	}
+	for (uint32_t irq = 5; irq < X86_IOAPIC_PINS; irq++)
+		assert_in_range(users[irq], 3, 4);
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
+		assert_int_equal(arch_virtio_slot(shared[i].slot).irq, shared[i].irq);
 }
 
 int main(void)

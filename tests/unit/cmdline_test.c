@@ -224,19 +224,22 @@ static void test_kernel_cmdline(void **state)
 	static const struct {
 		const char *console;
 		size_t nslots;
+		uint32_t vcpus;
 		const char *user;
 		const char *line;
 	} cases[] = {
-		{"ttyS0", 0, NULL, "console=ttyS0 reboot=k panic=-1"},
-		{NULL, 0, "", "8250.nr_uarts=0 reboot=k panic=-1"},
-		{"ttyS0", 2, "quiet -- x",
-		 "console=ttyS0 reboot=k panic=-1 virtio_mmio.device=4K@0xd0000000:5 "
-		 "virtio_mmio.device=4K@0xd0001000:6 quiet -- x"},
+		{"ttyS0", 0, 0, NULL, "console=ttyS0 reboot=k panic=-1"},
+		{NULL, 0, 0, "", "8250.nr_uarts=0 reboot=k panic=-1"},
+		{"ttyS0", 0, 2, NULL, "console=ttyS0 reboot=k panic=-1 maxcpus=2"},
+		{"ttyS0", 2, 0, "quiet -- x",
+		 "console=ttyS0 reboot=k panic=-1 virtio_mmio.device=4K@3328M:5 "
+		 "virtio_mmio.device=4K@3329M:6 quiet -- x"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct cmdline_params p = {cases[i].console, slots, cases[i].nslots, cases[i].user};
+		struct cmdline_params p = {cases[i].console, slots, cases[i].nslots, cases[i].vcpus,
+					   cases[i].user};
 		AUTO_FREE char *line = NULL;
 
 		assert_int_equal(cmdline_build(&p, &line, NULL), 0);

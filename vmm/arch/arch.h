@@ -17,6 +17,7 @@
 #include "base/own.h"
 #include "vmm/bus.h"
 #include "vmm/gmem.h"
+#include "vmm/image.h"
 #include "vmm/kvm.h"
 
 #define ARCH_MIN_MEMORY_MIB 32
@@ -27,9 +28,9 @@ uint32_t arch_max_vcpus(void);
 /* RAM of `bytes` (a multiple of 1 MiB) around the holes of the address map; returns how many ranges. */
 size_t arch_ram_ranges(uint64_t bytes, struct gmem_range out[GMEM_MAX_REGIONS]);
 
-/* Where virtio-mmio device `slot` sits and which interrupt (gsi) it has. */
+/* Where virtio-mmio device `slot` sits and which interrupt (gsi) it has, maybe with others: it is edge-triggered. */
 struct arch_slot {
-	struct gpa base;
+	struct gpa base; /* a whole number of MiB */
 	uint64_t window_bytes;
 	uint32_t irq;
 };
@@ -68,12 +69,12 @@ struct arch_entry {
 };
 
 struct arch_boot {
-	const char *kernel_path;
-	const char *initrd_path; /* NULL: none */
+	const struct image *kernel;
+	const struct image *initrd; /* NULL: none */
 	const char *cmdline;
 	uint32_t vcpus;
 };
-/* Loads kernel and initramfs and describes the machine to them. */
+/* Loads kernel and initramfs into memory that is zero and describes the machine to them. */
 int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_entry *out,
 		   struct err *err) MUST_CHECK;
 

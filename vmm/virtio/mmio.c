@@ -200,3 +200,11 @@ void virtio_mmio_write(struct virtio_mmio *m, uint64_t off, uint32_t len, uint64
 	register_write(m, off, (uint32_t)value);
 	(void)pthread_mutex_unlock(&m->lock);
 }
+
+void virtio_mmio_reset(struct virtio_mmio *m)
+{
+	(void)pthread_mutex_lock(&m->lock);
+	m->device_features_sel = m->driver_features_sel = m->queue_sel = 0;
+	register_write(m, VIRTIO_MMIO_STATUS, 0);
+	(void)pthread_mutex_unlock(&m->lock);
+}

@@ -35,4 +35,7 @@ DEFINE_OWNER(virtio_mmio_destroy, struct virtio_mmio)
 uint64_t virtio_mmio_read(struct virtio_mmio *m, uint64_t off, uint32_t len);
 void virtio_mmio_write(struct virtio_mmio *m, uint64_t off, uint32_t len, uint64_t value);
 
+/* The device, its interrupt status and the selectors as after creation. */
+void virtio_mmio_reset(struct virtio_mmio *m);
+
 #endif

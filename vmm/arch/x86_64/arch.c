@@ -40,11 +40,16 @@ uint32_t arch_virtio_slots(void)
 
 struct arch_slot arch_virtio_slot(uint32_t slot)
 {
+	uint32_t line = slot % X86_VIRTIO_LINES;
+
 	BUG_ON(slot >= X86_VIRTIO_SLOTS);
+	/* Sharing begins with the last lines: the first slots are the busy ones. */
+	if (slot >= X86_VIRTIO_LINES)
+		line = X86_VIRTIO_LINES - 1 - line;
 	return (struct arch_slot){
-		.base = GPA(X86_VIRTIO_ADDR + slot * X86_VIRTIO_SLOT_BYTES),
+		.base = GPA(X86_VIRTIO_ADDR + slot * X86_VIRTIO_STRIDE),
 		.window_bytes = X86_VIRTIO_SLOT_BYTES,
-		.irq = X86_VIRTIO_IRQ + slot,
+		.irq = X86_VIRTIO_IRQ + line,
 	};
 }
 

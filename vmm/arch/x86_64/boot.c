@@ -100,36 +100,34 @@ static uint64_t low_ram_end(const struct gmem *mem)
 	return r.at.v + r.len_bytes;
 }
 
-static int load_initrd(const char *path, const struct kernel_plan *plan, struct gmem *mem,
+static int load_initrd(const struct image *image, const struct kernel_plan *plan, struct gmem *mem,
 		       struct initrd *out, struct err *err)
 {
-	AUTO_IMAGE struct image image = IMAGE_INIT;
 	uint64_t top = low_ram_end(mem);
 	uint64_t at;
 	int rc;
 
-	if (!path)
+	if (!image)
 		return 0;
-	rc = image_open(path, &image, err);
-	if (rc < 0)
-		return err_wrap(err, "initramfs");
+	if (image->size_bytes == 0)
+		return err_say(err, EINVAL, "initramfs '%s' is empty", image->path);
 	if (plan->initrd_max < top - 1)
 		top = plan->initrd_max + 1;
-	if (image.size_bytes > top)
+	if (image->size_bytes > top)
 		at = 0;
 	else
-		at = (top - image.size_bytes) & ~(PAGE_BYTES - 1);
+		at = (top - image->size_bytes) & ~(PAGE_BYTES - 1);
 	if (at < plan->end.v)
 		return err_say(
 			err, ENOMEM,
 			"initramfs '%s' of %llu KiB does not fit behind the kernel in %llu MiB: "
 			"give the guest more memory",
-			path, (unsigned long long)image.size_bytes >> 10,
+			image->path, (unsigned long long)image->size_bytes >> 10,
 			(unsigned long long)low_ram_end(mem) >> 20);
-	rc = image_load(&image, 0, image.size_bytes, mem, GPA(at), err);
+	rc = image_load(image, 0, image->size_bytes, mem, GPA(at), err);
 	if (rc < 0)
 		return err_wrap(err, "initramfs");
-	*out = (struct initrd){.at = at, .size_bytes = image.size_bytes};
+	*out = (struct initrd){.at = at, .size_bytes = image->size_bytes};
 	return 0;
 }
 
@@ -200,22 +198,18 @@ static int decode(const struct image *image, struct kernel_plan *plan, struct se
 int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_entry *out,
 		   struct err *err)
 {
-	AUTO_IMAGE struct image image = IMAGE_INIT;
 	struct setup_header header = {0};
 	struct kernel_plan plan = {0};
 	struct initrd initrd = {0};
 	enum x86_protocol protocol;
-	int rc = image_open(boot->kernel_path, &image, err);
-
-	if (rc < 0)
-		return err_wrap(err, "kernel");
-	rc = decode(&image, &plan, &header, &protocol, err);
+	int rc = decode(boot->kernel, &plan, &header, &protocol, err);
 	if (rc == 0)
-		rc = kernel_plan_check(&plan, &image, X86_HIGH_RAM_ADDR, low_ram_end(mem), err);
+		rc = kernel_plan_check(&plan, boot->kernel, X86_HIGH_RAM_ADDR, low_ram_end(mem),
+				       err);
 	if (rc == 0)
-		rc = kernel_plan_load(&plan, &image, mem, err);
+		rc = kernel_plan_load(&plan, boot->kernel, mem, err);
 	if (rc == 0)
-		rc = load_initrd(boot->initrd_path, &plan, mem, &initrd, err);
+		rc = load_initrd(boot->initrd, &plan, mem, &initrd, err);
 	if (rc == 0)
 		rc = load_cmdline(boot->cmdline, &plan, mem, err);
 	if (rc < 0)

@@ -12,7 +12,7 @@
  *	0x0010_0000  | RAM: kernel ... initramfs   |  the initramfs ends where low RAM does
  *	             +-----------------------------+  low end: all of RAM, or 3 GiB
  *	             | hole                        |
- *	0xd000_0000  | virtio-mmio, 4 KiB a slot   |  the rest is kept for PCI and hot plug
+ *	0xd000_0000  | virtio-mmio, 4 KiB a slot   |  1 MiB apart; from 0xd400_0000 on kept for PCI and DAX
  *	0xfec0_0000  | I/O APIC (KVM)              |
  *	0xfee0_0000  | local APICs (KVM)           |
  *	0xfffb_c000  | identity map, TSS (KVM)     |  real mode on old Intel processors
@@ -20,7 +20,9 @@
  *	             | RAM beyond 3 GiB            |
  *	             +-----------------------------+
  *
- *	IRQ 0 PIT, 2 cascade, 4 UART, 5... virtio slots in order
+ *	IRQ 0 PIT, 2 cascade, 4 UART, 5 to 23 virtio slots in order; slots behind the 19th share lines, from 23 downwards
+ *
+ * The slots' addresses are whole MiB because the kernel's command line has 2 KiB for naming them all: "4K@3328M:5".
  */
 #ifndef NACRE_VMM_ARCH_X86_64_LAYOUT_H
 #define NACRE_VMM_ARCH_X86_64_LAYOUT_H
@@ -38,8 +40,10 @@
 
 #define X86_VIRTIO_ADDR       0xd0000000ULL
 #define X86_VIRTIO_SLOT_BYTES 0x1000ULL
-#define X86_VIRTIO_SLOTS      19U /* as many lines as the I/O APIC has free: 5 to 23 */
+#define X86_VIRTIO_STRIDE     0x100000ULL
+#define X86_VIRTIO_SLOTS      64U
 #define X86_VIRTIO_IRQ        5U
+#define X86_VIRTIO_LINES      19U /* what the I/O APIC has free: 5 to 23 */
 #define X86_IOAPIC_PINS       24U
 
 #define X86_IOAPIC_ADDR   0xfec00000ULL

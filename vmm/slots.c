@@ -1,0 +1,317 @@
+/* Slots: made in the order of the address map, filled and emptied while the guest runs. */
+#include "vmm/slots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "vmm/dev/dev.h"
+#include "vmm/iothread.h"
+#include "vmm/virtio/mmio.h"
+
+struct slot {
+	enum machine_device_kind kind;
+	struct virtio_dev *dev;
+	struct virtio_mmio *mmio;
+	struct iothread *thread; /* NULL: the main loop serves it */
+	int irq_fd;
+	bool spare;
+	char id[MACHINE_ID_BYTES]; /* of what fills a spare slot, "" while it is empty */
+};
+
+struct slots {
+	struct slots_env env;
+	struct arch_slot places[MACHINE_MAX_DEVICES];
+	struct slot slot[MACHINE_MAX_DEVICES];
+	size_t n;
+};
+
+int slots_create(const struct slots_env *env, struct slots **out, struct err *err)
+{
+	struct slots *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_set(err, ENOMEM, "slots");
+	s->env = *env;
+	*out = s;
+	return 0;
+}
+
+void slots_destroy(struct slots *s)
+{
+	if (!s)
+		return;
+	for (size_t i = s->n; i > 0; i--) {
+		struct slot *slot = &s->slot[i - 1];
+
+		iothread_stop(slot->thread);
+		virtio_mmio_destroy(slot->mmio);
+		virtio_dev_destroy(slot->dev);
+		iothread_destroy(slot->thread);
+		own_close(&slot->irq_fd);
+	}
+	free(s);
+}
+
+/* The loop a device's queues are served by: its own thread's, or the main one for what is quick and rare. */
+static int pick_loop(struct slots *s, struct slot *slot, struct loop **out, struct err *err)
+{
+	static const char *const names[] = {
+		[DEVICE_RNG] = NULL,
+		[DEVICE_BLK] = "blk",
+		[DEVICE_FS] = "fs",
+		[DEVICE_VSOCK] = "vsock",
+	};
+	int rc;
+
+	*out = s->env.loop;
+	if (!names[slot->kind])
+		return 0;
+	rc = iothread_create(names[slot->kind], &slot->thread, err);
+	if (rc < 0)
+		return rc;
+	*out = iothread_loop(slot->thread);
+	return 0;
+}
+
+/* On success the descriptors of `d` are the device's. */
+static int make_backend(struct slots *s, struct slot *slot, struct machine_device *d,
+			struct err *err)
+{
+	struct gmem *mem = s->env.mem;
+	struct loop *loop;
+	int rc = pick_loop(s, slot, &loop, err);
+
+	if (rc < 0)
+		return rc;
+	switch (d->kind) {
+	case DEVICE_RNG:
+		return dev_rng_create(mem, loop, &slot->dev, err);
+	case DEVICE_BLK:
+		rc = dev_blk_create(&d->blk, mem, loop, &slot->dev, err);
+		if (rc == 0)
+			d->blk.fd = -1;
+		return rc;
+	case DEVICE_FS:
+		rc = dev_fs_create(&d->fs, mem, loop, &slot->dev, err);
+		if (rc == 0)
+			d->fs.root_fd = -1;
+		return rc;
+	case DEVICE_VSOCK:
+		rc = dev_vsock_create(&d->vsock, mem, loop, &slot->dev, err);
+		if (rc == 0)
+			d->vsock.listen_fd = d->vsock.agent_fd = -1;
+		return rc;
+	}
+	return -EINVAL;
+}
+
+static uint64_t mmio_read(void *self, uint64_t off, uint32_t len)
+{
+	return virtio_mmio_read(self, off, len);
+}
+
+static void mmio_write(void *self, uint64_t off, uint32_t len, uint64_t value)
+{
+	virtio_mmio_write(self, off, len, value);
+}
+
+/* Puts a device behind its window of registers. */
+static int make_window(struct slots *s, struct slot *slot, const struct arch_slot *place,
+		       struct err *err)
+{
+	static const struct bus_ops ops = {.read = mmio_read, .write = mmio_write};
+	struct bus_region region = {
+		.name = virtio_ops_of(slot->dev)->name,
+		.base = place->base.v,
+		.len_bytes = place->window_bytes,
+		.ops = &ops,
+	};
+	int rc;
+
+	slot->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (slot->irq_fd < 0)
+		return err_set(err, errno, "%s: eventfd", region.name);
+	rc = virtio_mmio_create(slot->dev, slot->irq_fd, &slot->mmio, err);
+	if (rc < 0)
+		return rc;
+	region.self = slot->mmio;
+	return bus_add(s->env.mmio, &region, err);
+}
+
+int slots_add(struct slots *s, struct machine_device *d, struct err *err)
+{
+	struct slot *slot = &s->slot[s->n];
+	struct arch_slot *place = &s->places[s->n];
+	int rc;
+
+	if (s->n == MACHINE_MAX_DEVICES || s->n == arch_virtio_slots())
+		return err_say(err, E2BIG, "too many devices: the machine has %zu slots", s->n);
+	*slot = (struct slot){.kind = d->kind, .irq_fd = -1};
+	*place = arch_virtio_slot((uint32_t)s->n);
+	s->n++;
+	rc = make_backend(s, slot, d, err);
+	if (rc < 0)
+		return rc;
+	return make_window(s, slot, place, err);
+}
+
+int slots_add_spare(struct slots *s, enum machine_device_kind kind, struct err *err)
+{
+	struct machine_device empty = {.kind = kind};
+	int rc;
+
+	BUG_ON(kind != DEVICE_BLK);
+	empty.blk.fd = -1;
+	rc = slots_add(s, &empty, err);
+	if (rc < 0)
+		return err_wrap(err, "spare slot");
+	s->slot[s->n - 1].spare = true;
+	return 0;
+}
+
+static int connect_slot(const struct slot *slot, const struct arch_slot *place, struct kvm *kvm,
+			struct err *err)
+{
+	int rc = kvm_add_irqfd(kvm, place->irq, slot->irq_fd, err);
+
+	for (uint16_t q = 0; rc == 0 && q < virtio_nqueues(slot->dev); q++)
+		rc = kvm_add_ioeventfd(kvm, GPA(place->base.v + VIRTIO_MMIO_NOTIFY_OFF), q,
+				       virtio_queue_eventfd(slot->dev, q), err);
+	if (rc < 0)
+		return err_wrap(err, "%s", virtio_ops_of(slot->dev)->name);
+	return 0;
+}
+
+int slots_connect(struct slots *s, struct kvm *kvm, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->n; i++)
+		rc = connect_slot(&s->slot[i], &s->places[i], kvm, err);
+	return rc;
+}
+
+const struct arch_slot *slots_places(const struct slots *s, size_t *n)
+{
+	*n = s->n;
+	return s->places;
+}
+
+int slots_start(struct slots *s, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->n; i++) {
+		if (s->slot[i].thread)
+			rc = iothread_start(s->slot[i].thread, err);
+	}
+	return rc;
+}
+
+void slots_hold(struct slots *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->slot[i].thread)
+			iothread_hold(s->slot[i].thread);
+	}
+}
+
+int slots_await_rest(struct slots *s, const struct timespec *deadline, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->n; i++) {
+		if (s->slot[i].thread)
+			rc = iothread_await_rest(s->slot[i].thread, deadline, err);
+	}
+	return rc;
+}
+
+void slots_release(struct slots *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->slot[i].thread)
+			iothread_release(s->slot[i].thread);
+	}
+}
+
+void slots_stop(struct slots *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		iothread_stop(s->slot[i].thread);
+}
+
+static struct slot *find_id(struct slots *s, const char *id)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->slot[i].spare && !strcmp(s->slot[i].id, id))
+			return &s->slot[i];
+	}
+	return NULL;
+}
+
+/* The spare slot of `kind` that `addr` names, or the first free one. */
+static int pick_spare(struct slots *s, enum machine_device_kind kind, int addr, struct slot **out,
+		      struct err *err)
+{
+	int nth = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct slot *slot = &s->slot[i];
+
+		if (!slot->spare || slot->kind != kind)
+			continue;
+		if (nth++ != addr && (addr >= 0 || slot->id[0]))
+			continue;
+		if (slot->id[0])
+			return err_say(err, EBUSY, "slot %d is taken by '%s'", addr, slot->id);
+		*out = slot;
+		return 0;
+	}
+	if (nth == 0)
+		return err_say(err, ENOTSUP, "this machine has no spare slots of that kind");
+	if (addr >= 0)
+		return err_say(err, EINVAL, "there is no slot %d: spare slots are 0 to %d", addr,
+			       nth - 1);
+	return err_say(err, ENOSPC, "all %d spare slots of that kind are taken", nth);
+}
+
+int slots_fill(struct slots *s, struct machine_device *d, const char *id, int addr, struct err *err)
+{
+	struct slot *slot;
+	int rc;
+
+	if (id[0] == '\0' || strlen(id) >= MACHINE_ID_BYTES)
+		return err_say(err, EINVAL, "the id '%s' must have 1 to %d bytes", id,
+			       MACHINE_ID_BYTES - 1);
+	if (find_id(s, id))
+		return err_say(err, EEXIST, "the id '%s' is taken", id);
+	rc = pick_spare(s, d->kind, addr, &slot, err);
+	if (rc < 0)
+		return rc;
+	rc = dev_blk_fill(slot->dev, &d->blk, err);
+	if (rc < 0)
+		return rc;
+	d->blk.fd = -1;
+	(void)snprintf(slot->id, sizeof(slot->id), "%s", id);
+	return 0;
+}
+
+int slots_empty(struct slots *s, const char *id, struct err *err)
+{
+	struct slot *slot = id[0] ? find_id(s, id) : NULL;
+
+	if (!slot)
+		return err_say(err, ENODEV, "no plugged device has the id '%s'", id);
+	dev_blk_empty(slot->dev);
+	slot->id[0] = '\0';
+	return 0;
+}
+
+void slots_reset(struct slots *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		virtio_mmio_reset(s->slot[i].mmio);
+}
