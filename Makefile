@@ -242,6 +242,7 @@ UNIT_TESTS := \
 	fs_test \
 	gmem_test \
 	hook_test \
+	machine_test \
 	mmio_test \
 	probe_test \
 	queue_test \

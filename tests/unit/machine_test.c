@@ -1,0 +1,430 @@
+/*
+ * A whole machine around guests of a dozen instructions: it stands still when paused, starts again from nothing when reset,
+ * and shows disks that are plugged. Needs /dev/kvm (any: these guests run on one that emulates ring 0 too); without it each
+ * case says that it is skipped.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <asm/bootparam.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "vmm/gmem.h"
+#include "vmm/machine.h"
+#include "vmm/machine_state.h"
+
+#define MIB        0x100000ULL
+#define GUEST_MS   30000 /* for a guest to do what it does, on a machine that is busy */
+#define COUNTER    GPA(0x200000)
+#define STAIN      GPA(0x300000)
+#define ORDER      GPA(0x300004)
+#define LOOK_TIMES 200000
+
+/*
+ * guest_count says A when memory is as new and B when it is not, counts, and resets itself when ordered to. guest_watch
+ * says how many sectors the disk of the first slot has, whenever that changes.
+ */
+asm(".pushsection .rodata\n"
+    ".code32\n"
+    "guest_count:\n"
+    "	cmpl $0, 0x300000\n"
+    "	movb $'A', %al\n"
+    "	je 1f\n"
+    "	movb $'B', %al\n"
+    "1:	movl $1, 0x300000\n"
+    "	movw $0x3f8, %dx\n"
+    "	outb %al, %dx\n"
+    "2:	incl 0x200000\n"
+    "	cmpl $0, 0x300004\n"
+    "	je 2b\n"
+    "	movb $0xfe, %al\n"
+    "	outb %al, $0x64\n"
+    "3:	jmp 3b\n"
+    "guest_watch:\n"
+    "	xorl %ebx, %ebx\n"
+    "4:	movl 0xd0000100, %eax\n"
+    "	cmpl %ebx, %eax\n"
+    "	je 4b\n"
+    "	movl %eax, %ebx\n"
+    "	addb $'0', %al\n"
+    "	movw $0x3f8, %dx\n"
+    "	outb %al, %dx\n"
+    "	jmp 4b\n"
+    "guest_end:\n"
+    ".code64\n"
+    ".popsection\n");
+extern const uint8_t guest_count[], guest_watch[], guest_end[];
+
+struct fixture {
+	struct loop *loop;
+	struct machine *m;
+	int console;
+	char path[32];
+	int kernel_fd;
+	int ends;
+	enum guest_end end;
+};
+
+static void on_end(void *arg, enum guest_end end, const char *detail UNUSED)
+{
+	struct fixture *f = arg;
+
+	f->ends++;
+	f->end = end;
+}
+
+/* The smallest bzImage: a setup sector and the guest. */
+static void make_kernel(struct fixture *f, const uint8_t *code)
+{
+	uint8_t bytes[2 * 512 + 256] = {0};
+	struct setup_header h = {
+		.setup_sects = 1,
+		.syssize = 16,
+		.boot_flag = 0xaa55,
+		.jump = 0x6aeb,
+		.header = 0x53726448,
+		.version = 0x20f,
+		.loadflags = LOADED_HIGH,
+		.initrd_addr_max = UINT32_MAX,
+		.cmdline_size = 2048,
+		.pref_address = MIB,
+		.init_size = (uint32_t)MIB,
+	};
+
+	memcpy(bytes + 0x1f1, &h, sizeof(h));
+	memcpy(bytes + 1024, code, (size_t)(guest_end - code));
+	f->kernel_fd = memfd_create("kernel", MFD_CLOEXEC);
+	assert_int_equal(write(f->kernel_fd, bytes, sizeof(bytes)), sizeof(bytes));
+	(void)snprintf(f->path, sizeof(f->path), "/proc/self/fd/%d", f->kernel_fd);
+}
+
+static int create(struct fixture *f, const uint8_t *code, struct machine_config *c, struct err *err)
+{
+	const struct machine_events events = {.on_end = on_end, .arg = f};
+	int pipes[2];
+	int rc;
+
+	if (access("/dev/kvm", R_OK | W_OK) < 0)
+		skip();
+	*f = (struct fixture){.console = -1};
+	make_kernel(f, code);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
+	f->console = pipes[0];
+	assert_int_equal(loop_create(&f->loop, NULL), 0);
+	c->kernel_path = f->path;
+	c->memory_mib = 32;
+	c->vcpus = 1;
+	c->kvm_fd = -1;
+	c->serial = true;
+	c->serial_out_fd = pipes[1];
+	c->serial_in_fd = -1;
+	rc = machine_create(c, f->loop, &events, &f->m, err);
+	(void)close(pipes[1]);
+	return rc;
+}
+
+static void destroy(struct fixture *f)
+{
+	machine_destroy(f->m);
+	loop_destroy(f->loop);
+	(void)close(f->console);
+	(void)close(f->kernel_fd);
+}
+
+static void start(struct fixture *f, const uint8_t *code, struct machine_config *c)
+{
+	struct err err = ERR_INIT;
+	int rc = create(f, code, c, &err);
+
+	if (rc < 0)
+		print_message("%s\n", err.text);
+	assert_int_equal(rc, 0);
+	assert_int_equal(machine_start(f->m, NULL), 0);
+}
+
+/* The next byte on the console, 0 when none comes. */
+static char console_byte(struct fixture *f)
+{
+	char byte;
+
+	for (uint64_t end = machine_now_us() + GUEST_MS * 1000ULL; machine_now_us() < end;) {
+		if (read(f->console, &byte, 1) == 1)
+			return byte;
+		assert_int_equal(loop_step(f->loop, 10, NULL), 0);
+	}
+	return 0;
+}
+
+static bool await_end(struct fixture *f, int ends)
+{
+	for (uint64_t end = machine_now_us() + GUEST_MS * 1000ULL; machine_now_us() < end;) {
+		if (f->ends == ends)
+			return true;
+		assert_int_equal(loop_step(f->loop, 10, NULL), 0);
+	}
+	return false;
+}
+
+static uint32_t peek(struct fixture *f, struct gpa at)
+{
+	uint32_t value = 0;
+
+	assert_true(gmem_read(f->m->mem, at, &value, sizeof(value)));
+	return value;
+}
+
+static void poke(struct fixture *f, struct gpa at, uint32_t value)
+{
+	assert_true(gmem_write(f->m->mem, at, &value, sizeof(value)));
+}
+
+static bool counts(struct fixture *f)
+{
+	uint32_t from = peek(f, COUNTER);
+
+	for (uint64_t end = machine_now_us() + GUEST_MS * 1000ULL; machine_now_us() < end;) {
+		if (peek(f, COUNTER) != from)
+			return true;
+		(void)poll(NULL, 0, 1);
+	}
+	return false;
+}
+
+static bool stands_still(struct fixture *f)
+{
+	uint32_t from = peek(f, COUNTER);
+
+	for (int i = 0; i < LOOK_TIMES; i++) {
+		if (peek(f, COUNTER) != from)
+			return false;
+	}
+	return true;
+}
+
+static void test_pause(void **state)
+{
+	struct machine_config c = {.max_vcpus = 3};
+	struct fixture f;
+
+	(void)state;
+	start(&f, guest_count, &c);
+	assert_int_equal(console_byte(&f), 'A');
+	assert_int_equal(f.m->nvcpus, 3);
+	for (int i = 0; i < 20; i++) {
+		assert_true(counts(&f));
+		assert_int_equal(machine_pause(f.m, NULL), 0);
+		assert_true(machine_paused(f.m));
+		assert_int_equal(machine_pause(f.m, NULL), 0);
+		assert_true(stands_still(&f));
+		assert_int_equal(machine_resume(f.m, NULL), 0);
+		assert_int_equal(machine_resume(f.m, NULL), 0);
+		assert_false(machine_paused(f.m));
+	}
+	assert_int_equal(machine_pause(f.m, NULL), 0);
+	destroy(&f); /* a paused one ends too */
+}
+
+static void test_paused_from_birth(void **state)
+{
+	struct machine_config c = {.max_vcpus = 2};
+	struct fixture f;
+
+	(void)state;
+	assert_int_equal(create(&f, guest_count, &c, NULL), 0);
+	assert_int_equal(machine_pause(f.m, NULL), 0);
+	assert_int_equal(machine_start(f.m, NULL), 0);
+	assert_true(stands_still(&f));
+	assert_int_equal(peek(&f, STAIN), 0);
+	assert_int_equal(machine_resume(f.m, NULL), 0);
+	assert_int_equal(console_byte(&f), 'A');
+	destroy(&f);
+}
+
+static void test_reset(void **state)
+{
+	struct machine_config c = {.max_vcpus = 2, .spare_blk = 2};
+	struct fixture f;
+
+	(void)state;
+	start(&f, guest_count, &c);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(console_byte(&f), 'A');
+		assert_true(counts(&f));
+		assert_int_equal(machine_reset(f.m, NULL), 0);
+	}
+	assert_int_equal(console_byte(&f), 'A');
+	/* Paused: it waits at its first instruction. */
+	assert_int_equal(machine_pause(f.m, NULL), 0);
+	assert_int_equal(machine_reset(f.m, NULL), 0);
+	assert_true(machine_paused(f.m));
+	assert_true(stands_still(&f));
+	assert_int_equal(peek(&f, STAIN), 0);
+	assert_int_equal(machine_resume(f.m, NULL), 0);
+	assert_int_equal(console_byte(&f), 'A');
+	assert_int_equal(f.ends, 0);
+	destroy(&f);
+}
+
+static void test_life_after_end(void **state)
+{
+	struct machine_config c = {0};
+	struct fixture f;
+
+	(void)state;
+	start(&f, guest_count, &c);
+	for (int life = 1; life <= 3; life++) {
+		assert_int_equal(console_byte(&f), 'A');
+		poke(&f, ORDER, 1);
+		assert_true(await_end(&f, life));
+		assert_int_equal(f.end, GUEST_RESET);
+		assert_int_equal(machine_reset(f.m, NULL), 0);
+	}
+	assert_int_equal(console_byte(&f), 'A');
+	/* An end that the loop has not seen when the reset comes belongs to the old life. */
+	machine_end(f.m, GUEST_SHUTDOWN, "");
+	assert_int_equal(machine_reset(f.m, NULL), 0);
+	assert_int_equal(console_byte(&f), 'A');
+	assert_int_equal(loop_step(f.loop, 0, NULL), 0);
+	assert_int_equal(f.ends, 3);
+	destroy(&f);
+}
+
+/* A kernel that cannot be read any more leaves nothing to go on with. */
+static void test_reset_without_kernel(void **state)
+{
+	struct machine_config c = {0};
+	struct fixture f;
+
+	(void)state;
+	start(&f, guest_count, &c);
+	assert_int_equal(console_byte(&f), 'A');
+	assert_int_equal(ftruncate(f.kernel_fd, 600), 0);
+	assert_true(machine_reset(f.m, NULL) < 0);
+	assert_true(await_end(&f, 1));
+	assert_int_equal(f.end, GUEST_INTERNAL_ERROR);
+	destroy(&f);
+}
+
+static struct machine_device disk(uint32_t sectors)
+{
+	struct machine_device d = {.kind = DEVICE_BLK};
+
+	d.blk.fd = memfd_create("disk", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(d.blk.fd, (off_t)sectors * 512), 0);
+	return d;
+}
+
+static void test_plug(void **state)
+{
+	struct machine_config c = {.spare_blk = 2};
+	struct fixture f;
+
+	(void)state;
+	start(&f, guest_watch, &c);
+	for (uint32_t sectors = 1; sectors < 6; sectors++) {
+		struct machine_device d = disk(sectors);
+
+		assert_int_equal(machine_plug(f.m, &d, "d", -1, NULL), 0);
+		assert_int_equal(d.blk.fd, -1);
+		assert_int_equal(console_byte(&f), '0' + (int)sectors);
+		if (sectors == 3) { /* what is plugged stays so */
+			assert_int_equal(machine_reset(f.m, NULL), 0);
+			assert_int_equal(console_byte(&f), '3');
+		}
+		assert_int_equal(machine_unplug(f.m, "d", NULL), 0);
+		assert_int_equal(console_byte(&f), '0');
+	}
+	destroy(&f);
+}
+
+static void test_plug_refused(void **state)
+{
+	static char long_id[MACHINE_ID_BYTES + 1];
+	static const struct {
+		const char *name;
+		const char *id;
+		int addr;
+		int ret;
+	} cases[] = {
+		{"first free", "a", -1, 0},        {"same id", "a", -1, -EEXIST},
+		{"no id", "", -1, -EINVAL},        {"long id", long_id, -1, -EINVAL},
+		{"no such slot", "b", 3, -EINVAL}, {"taken slot", "b", 0, -EBUSY},
+		{"the last slot", "b", 2, 0},      {"first free between", "c", -1, 0},
+		{"none free", "d", -1, -ENOSPC},   {"taken slot, none free", "d", 1, -EBUSY},
+	};
+	struct machine_config c = {.spare_blk = 3};
+	struct machine_config none = {0};
+	struct machine_device d = disk(1);
+	struct fixture f;
+
+	(void)state;
+	memset(long_id, 'x', MACHINE_ID_BYTES);
+	start(&f, guest_count, &c);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct machine_device one = disk(1);
+
+		print_message("%s\n", cases[i].name);
+		assert_int_equal(machine_plug(f.m, &one, cases[i].id, cases[i].addr, NULL),
+				 cases[i].ret);
+		/* Refused, it stays the caller's. */
+		assert_int_equal(one.blk.fd < 0, cases[i].ret == 0);
+		own_close(&one.blk.fd);
+	}
+	assert_int_equal(machine_unplug(f.m, "d", NULL), -ENODEV);
+	assert_int_equal(machine_unplug(f.m, "", NULL), -ENODEV);
+	assert_int_equal(machine_unplug(f.m, "c", NULL), 0);
+	assert_int_equal(machine_unplug(f.m, "c", NULL), -ENODEV);
+	assert_int_equal(machine_plug(f.m, &d, "c", 1, NULL), 0);
+	destroy(&f);
+	d = disk(1);
+	start(&f, guest_count, &none);
+	assert_int_equal(machine_plug(f.m, &d, "a", -1, NULL), -ENOTSUP);
+	own_close(&d.blk.fd);
+	destroy(&f);
+}
+
+/* As many slots as the address map has, three or four on each interrupt line; not one more. */
+static void test_all_slots(void **state)
+{
+	struct machine_config all = {.spare_blk = MACHINE_MAX_DEVICES};
+	struct machine_config more = {.spare_blk = MACHINE_MAX_DEVICES + 1};
+	struct machine_device d = disk(1);
+	struct err err = ERR_INIT;
+	struct fixture f;
+
+	(void)state;
+	start(&f, guest_count, &all);
+	assert_int_equal(console_byte(&f), 'A');
+	assert_int_equal(machine_plug(f.m, &d, "last", MACHINE_MAX_DEVICES - 1, NULL), 0);
+	assert_int_equal(machine_reset(f.m, NULL), 0);
+	assert_int_equal(console_byte(&f), 'A');
+	destroy(&f);
+	assert_int_equal(create(&f, guest_count, &more, &err), -E2BIG);
+	assert_non_null(strstr(err.text, "64 slots"));
+	destroy(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_paused_from_birth),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_life_after_end),
+		cmocka_unit_test(test_reset_without_kernel),
+		cmocka_unit_test(test_plug),
+		cmocka_unit_test(test_plug_refused),
+		cmocka_unit_test(test_all_slots),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
