@@ -59,7 +59,7 @@ static int bind_guest_node(int root_fd, const char *path, struct err *err)
 		return err_set(err, errno, "the guest has no device '%s'", path);
 	ret = mount_clone(source, false, &tree, err);
 	if (ret == 0)
-		ret = mount_point_open(root_fd, path, false, &at, err);
+		ret = path_make_in_root(root_fd, path, false, &at, err);
 	return ret < 0 ? ret : mount_attach(tree, at, err);
 }
 

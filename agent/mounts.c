@@ -14,47 +14,6 @@
 #include "base/path.h"
 #include "base/str.h"
 
-/* The parents of `path`, made when missing. */
-static int make_parents(int root_fd, const char *path, struct err *err)
-{
-	AUTO_FREE char *parent = strdup(path);
-	char *slash;
-
-	if (!parent)
-		return err_set(err, ENOMEM, "make the mount point '%s'", path);
-	slash = strrchr(parent, '/');
-	if (!slash || slash == parent)
-		return 0;
-	*slash = '\0';
-	return path_mkdirs_in_root(root_fd, parent, 0755, NULL, err);
-}
-
-int mount_point_open(int root_fd, const char *path, bool directory, int *out, struct err *err)
-{
-	int fd = path_open_in_root(root_fd, path, O_PATH, 0);
-
-	if (fd == -ENOENT && directory)
-		return path_mkdirs_in_root(root_fd, path, 0755, out, err);
-	if (fd == -ENOENT) {
-		AUTO_FREE char *real = NULL;
-		AUTO_FD int made = -1;
-		int ret = path_resolve_in_root(root_fd, path, &real, err);
-
-		if (ret == 0)
-			ret = make_parents(root_fd, real, err);
-		if (ret < 0)
-			return ret;
-		made = path_open_in_root(root_fd, real, O_CREAT | O_RDONLY | O_NONBLOCK, 0644);
-		if (made < 0)
-			return err_set(err, -made, "make the mount point '%s'", path);
-		fd = path_open_in_root(root_fd, path, O_PATH, 0);
-	}
-	if (fd < 0)
-		return err_set(err, -fd, "open the mount point '%s'", path);
-	*out = fd;
-	return 0;
-}
-
 int mount_clone(int fd, bool recursive, int *out, struct err *err)
 {
 	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
@@ -210,7 +169,7 @@ static int mount_with_options(const struct oci_mount *mount, const struct mount_
 	if (ret == 0)
 		ret = apply_options(tree, options, err);
 	if (ret == 0)
-		ret = mount_point_open(root_fd, mount->destination, directory, &at, err);
+		ret = path_make_in_root(root_fd, mount->destination, directory, &at, err);
 	return ret < 0 ? ret : mount_attach(tree, at, err);
 }
 

@@ -13,10 +13,6 @@
 #include "base/err.h"
 #include "config/oci.h"
 
-/* The file or directory `path` inside the root; made when missing (its parents too). *out is O_PATH, the caller's. */
-int mount_point_open(int root_fd, const char *path, bool directory, int *out,
-		     struct err *err) MUST_CHECK;
-
 /* A detached copy of the tree at `fd` (O_PATH); *out is the caller's. */
 int mount_clone(int fd, bool recursive, int *out, struct err *err) MUST_CHECK;
 

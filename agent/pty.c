@@ -61,7 +61,7 @@ int pty_bind_console(int root_fd, int slave, struct err *err)
 	int ret = mount_clone(slave, false, &tree, err);
 
 	if (ret == 0)
-		ret = mount_point_open(root_fd, "/dev/console", false, &at, err);
+		ret = path_make_in_root(root_fd, "/dev/console", false, &at, err);
 	if (ret == 0)
 		ret = mount_attach(tree, at, err);
 	return ret < 0 ? err_wrap(err, "bind the pty on '/dev/console'") : 0;

@@ -309,3 +309,41 @@ int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, int *fd_out, 
 		*fd_out = TAKE_FD(&fd);
 	return 0;
 }
+
+static int make_file_in_root(int rootfd, const char *path, struct err *err)
+{
+	AUTO_FREE char *real = NULL;
+	AUTO_FREE char *parent = NULL;
+	int ret = path_resolve_in_root(rootfd, path, &real, err);
+
+	if (ret < 0)
+		return ret;
+	parent = strndup(real, (size_t)(strrchr(real, '/') - real));
+	if (!parent)
+		return err_set(err, ENOMEM, "make '%s'", path);
+	ret = path_mkdirs_in_root(rootfd, parent, 0755, NULL, err);
+	if (ret < 0)
+		return ret;
+	AUTO_FD int fd = path_open_in_root(rootfd, real, O_CREAT | O_RDONLY | O_NONBLOCK, 0644);
+	return fd < 0 ? err_set(err, -fd, "make the file '%s'", path) : 0;
+}
+
+int path_make_in_root(int rootfd, const char *path, bool directory, int *fd_out, struct err *err)
+{
+	AUTO_FD int fd = path_open_in_root(rootfd, path, O_PATH, 0);
+
+	if (fd == -ENOENT && directory)
+		return path_mkdirs_in_root(rootfd, path, 0755, fd_out, err);
+	if (fd == -ENOENT) {
+		int ret = make_file_in_root(rootfd, path, err);
+
+		if (ret < 0)
+			return ret;
+		fd = path_open_in_root(rootfd, path, O_PATH, 0);
+	}
+	if (fd < 0)
+		return err_set(err, -fd, "open '%s'", path);
+	if (fd_out)
+		*fd_out = TAKE_FD(&fd);
+	return 0;
+}

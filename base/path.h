@@ -2,6 +2,7 @@
 #ifndef NACRE_BASE_PATH_H
 #define NACRE_BASE_PATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -41,5 +42,10 @@ int path_resolve_in_root(int rootfd, const char *path, char **out, struct err *e
 /* mkdir -p inside a root, dangling links followed, every component resolved in it; *fd_out (may be NULL) is O_PATH of the last one. */
 int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, int *fd_out,
 			struct err *err) MUST_CHECK;
+
+/* What lies at `path` inside a root, made with its parents when missing: a directory (0755) or an empty file (0644), a place
+ * to mount on. *fd_out (may be NULL) is O_PATH of it. */
+int path_make_in_root(int rootfd, const char *path, bool directory, int *fd_out,
+		      struct err *err) MUST_CHECK;
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -31,28 +30,6 @@ static bool wants_file(const struct oci_mount *m)
 	       strcmp(m->type, "tmpfs") != 0;
 }
 
-static int make_one(const struct oci_mount *m, int root, struct err *err)
-{
-	AUTO_FD int there = path_open_in_root(root, m->destination, O_PATH, 0);
-
-	if (there >= 0)
-		return 0;
-	if (!wants_file(m))
-		return path_mkdirs_in_root(root, m->destination, 0755, NULL, err);
-	AUTO_FREE char *real = NULL;
-	int rc = path_resolve_in_root(root, m->destination, &real, err);
-	if (rc)
-		return rc;
-	AUTO_FREE char *copy = strdup(real);
-	if (!copy)
-		return err_set(err, ENOMEM, "make mount points");
-	rc = path_mkdirs_in_root(root, dirname(copy), 0755, NULL, err);
-	if (rc)
-		return rc;
-	AUTO_FD int fd = path_open_in_root(root, real, O_RDONLY | O_CREAT | O_NONBLOCK, 0644);
-	return fd < 0 ? err_set(err, -fd, "make the mount point '%s'", m->destination) : 0;
-}
-
 /* As runc does: a working directory that is not there is made, in a root file system that will be read-only, too. */
 static int make_cwd(const struct oci_spec *spec, int root, struct err *err)
 {
@@ -74,7 +51,8 @@ int mount_points_make(const struct oci_spec *spec, const char *rootfs, struct er
 	for (size_t i = 0; i < spec->nmounts; i++) {
 		int rc = is_covered(spec, i, spec->mounts[i].destination)
 				 ? 0
-				 : make_one(&spec->mounts[i], root, err);
+				 : path_make_in_root(root, spec->mounts[i].destination,
+						     !wants_file(&spec->mounts[i]), NULL, err);
 		/* A rootfs that is read-only here as well has what it has: the agent says what is missing. */
 		if (rc && rc != -EROFS)
 			return rc;

@@ -200,6 +200,48 @@ static void test_resolve_in_root(void **state)
 static void test_fd_passing(void **state)
 {
 	int pair[2], pipe_fds[2], got[2] = {-1, -1};
+static void test_make_in_root(void **state)
+{
+	static const struct {
+		const char *path;
+		bool directory;
+		int ret;
+		const char *there; /* afterwards, seen from outside */
+		mode_t type;
+	} cases[] = {
+		{"/a/dir", true, 0, "root/a/dir", S_IFDIR},
+		{"/b/file", false, 0, "root/b/file", S_IFREG},
+		{"/top", false, 0, "root/top", S_IFREG},
+		{"/b/file", true, 0, "root/b/file", S_IFREG}, /* what is there stays */
+		{"/out", false, 0, "root/outside/f", S_IFREG},
+		{"/b/file/c", false, -ENOTDIR, "root/b/file", S_IFREG},
+		{"/loop", false, -ELOOP, "root/loop", S_IFLNK},
+	};
+	AUTO_FD int dir = open(*state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct err err = ERR_INIT;
+
+	assert_int_equal(path_mkdirs(dir, "root", 0755, &err), 0);
+	assert_int_equal(path_mkdirs(dir, "outside", 0755, &err), 0);
+	AUTO_FD int root = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(symlinkat("../../outside/f", root, "out"), 0);
+	assert_int_equal(symlinkat("loop", root, "loop"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_FD int made = -1;
+		struct stat at, by;
+		int ret = path_make_in_root(root, cases[i].path, cases[i].directory, &made, &err);
+
+		if (ret != cases[i].ret)
+			fail_msg("%s: %d", cases[i].path, ret);
+		assert_int_equal(fstatat(dir, cases[i].there, &at, AT_SYMLINK_NOFOLLOW), 0);
+		assert_int_equal(at.st_mode & S_IFMT, cases[i].type);
+		if (ret == 0) {
+			assert_int_equal(fstat(made, &by), 0);
+			assert_int_equal(by.st_ino, at.st_ino);
+		}
+		assert_int_equal(faccessat(dir, "outside/f", F_OK, 0), -1);
+	}
+}
+
 	size_t n = 1; /* two are sent: the second is closed on arrival */
 	char byte = 0;
 
@@ -366,3 +408,4 @@ int main(void)
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
+		cmocka_unit_test_setup_teardown(test_make_in_root, make_dir, remove_dir),
