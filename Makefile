@@ -43,6 +43,7 @@ BASE := \
 	base/cursor.o \
 	base/err.o \
 	base/fd.o \
+	base/listener.o \
 	base/log.o \
 	base/loop.o \
 	base/path.o \

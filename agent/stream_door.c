@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "base/listener.h"
 #include "base/log.h"
 #include "base/own.h"
 
@@ -36,7 +37,7 @@ struct stream_door {
 	struct loop *loop;
 	int listen_fd;
 	bool host_only;
-	struct loop_source *source;
+	struct listener *listener;
 	struct stream_ticket *tickets;
 	struct visitor *visitors;
 	size_t nvisitors;
@@ -168,15 +169,11 @@ static int visitor_create(struct stream_door *door, int fd, struct err *err)
 	return ret;
 }
 
-static void on_connection(void *arg, int listen_fd, uint32_t events)
+static void on_connection(void *arg, int fd)
 {
 	struct stream_door *door = arg;
 	struct err err = ERR_INIT;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
-	if (fd < 0)
-		return;
 	if ((door->host_only && !from_host(fd)) || door->nvisitors >= MAX_VISITORS) {
 		log_guest(&door->limit, "a connection was refused at the door");
 		own_close(&fd);
@@ -200,7 +197,7 @@ int stream_door_create(struct loop *loop, int listen_fd, bool host_only, struct 
 	ret = fd_set_nonblock(listen_fd, true);
 	if (ret < 0)
 		return err_set(err, -ret, "listen for streams");
-	ret = loop_add_fd(loop, listen_fd, EPOLLIN, on_connection, door, &door->source, err);
+	ret = listener_create(loop, listen_fd, on_connection, door, &door->listener, err);
 	if (ret < 0)
 		return ret;
 	*out = TAKE_PTR(&door);
@@ -215,7 +212,7 @@ void stream_door_destroy(struct stream_door *door)
 		visitor_destroy(door->visitors);
 	while (door->tickets)
 		stream_ticket_cancel(door->tickets);
-	loop_remove(door->source);
+	listener_destroy(door->listener);
 	own_close(&door->listen_fd);
 	free(door);
 }

@@ -9,12 +9,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/listener.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "runtime/container.h"
@@ -33,7 +33,7 @@ struct monitor {
 	struct events *events;
 	struct task_service service;
 	struct task_client *clients;
-	struct loop_source *listen_src;
+	struct listener *listener;
 	bool ending;
 };
 
@@ -131,20 +131,16 @@ static int add_client(struct monitor *m, int fd, struct err *err)
 	return 0;
 }
 
-static void on_listener(void *arg, int fd, uint32_t events)
+static void on_connection(void *arg, int fd)
 {
 	struct monitor *m = arg;
 	struct err err = ERR_INIT;
-	AUTO_FD int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	AUTO_FD int conn = fd;
 
-	(void)events;
-	if (conn < 0)
-		return;
-	if (add_client(m, conn, &err)) {
+	if (add_client(m, conn, &err))
 		log_warn("%s", err.text);
-		return;
-	}
-	(void)TAKE_FD(&conn);
+	else
+		(void)TAKE_FD(&conn);
 }
 
 static void on_shutdown(void *arg)
@@ -190,8 +186,8 @@ static int setup(struct monitor *m, struct err *err)
 	(void)sigaddset(&end, SIGINT);
 	rc = loop_add_signals(m->loop, &end, on_signal, m, NULL, err);
 	if (!rc)
-		rc = loop_add_fd(m->loop, MONITOR_FD_LISTEN, EPOLLIN, on_listener, m,
-				 &m->listen_src, err);
+		rc = listener_create(m->loop, MONITOR_FD_LISTEN, on_connection, m, &m->listener,
+				     err);
 	return rc;
 }
 
@@ -222,6 +218,7 @@ static int parse_args(int argc, char *const argv[], struct monitor_args *args, s
 		{"address", 0, FLAG_STRING, &args->address, NULL, NULL},
 		{"debug", 0, FLAG_BOOL, &args->debug, NULL, NULL},
 		{"single", 0, FLAG_BOOL, &args->single, NULL, NULL},
+	listener_destroy(m->listener);
 		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
 	int rc = flags_parse(argc, argv, defs, &next, err);

@@ -8,13 +8,16 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "base/cursor.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/listener.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "base/path.h"
@@ -197,9 +200,6 @@ static void test_resolve_in_root(void **state)
 	assert_int_equal(faccessat(dir, "var/there/more", F_OK, 0), 0);
 }
 
-static void test_fd_passing(void **state)
-{
-	int pair[2], pipe_fds[2], got[2] = {-1, -1};
 static void test_make_in_root(void **state)
 {
 	static const struct {
@@ -242,6 +242,9 @@ static void test_make_in_root(void **state)
 	}
 }
 
+static void test_fd_passing(void **state)
+{
+	int pair[2], pipe_fds[2], got[2] = {-1, -1};
 	size_t n = 1; /* two are sent: the second is closed on arrival */
 	char byte = 0;
 
@@ -347,6 +350,48 @@ static void test_loop_timer_and_child(void **state)
 	assert_int_equal(s.status, 137);
 }
 
+static void on_connection(void *arg, int conn_fd)
+{
+	struct story *s = arg;
+
+	s->fired++;
+	(void)close(conn_fd);
+	loop_stop(s->loop);
+}
+
+/* A client that cannot be taken for want of descriptors stays in the queue, and the loop is not told of it over and over. */
+static void test_listener_rests(void **state)
+{
+	CLEANUP(own_loop_destroy) struct loop *loop = NULL;
+	CLEANUP(own_listener_destroy) struct listener *l = NULL;
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_FD int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un at = {.sun_family = AF_UNIX}; /* a name that the kernel makes up */
+	socklen_t len = sizeof(at);
+	struct rlimit before, none;
+	struct err err = ERR_INIT;
+	struct story s = {0};
+
+	(void)state;
+	assert_int_equal(loop_create(&loop, &err), 0);
+	s.loop = loop;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(listener_create(loop, fd, on_connection, &s, &l, &err), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&at, len), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(loop_step(loop, 0, &err), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(s.fired, 0);
+	assert_int_equal(listener_rests(l), 1);
+	assert_int_equal(loop_run(loop, &err), 0);
+	assert_int_equal(s.fired, 1);
+}
+
 /* The child sees the listed descriptors where they were asked for, /dev/null on the rest, and nothing else. */
 static void test_spawn_descriptors(void **state)
 {
@@ -399,13 +444,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_paths, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_paths_stay_in_root, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_resolve_in_root, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_make_in_root, make_dir, remove_dir),
 		cmocka_unit_test(test_fd_passing),
 		cmocka_unit_test(test_loop_removal_in_batch),
 		cmocka_unit_test(test_loop_timer_and_child),
+		cmocka_unit_test(test_listener_rests),
 		cmocka_unit_test(test_spawn_descriptors),
 		cmocka_unit_test(test_spawn_missing_program),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
-		cmocka_unit_test_setup_teardown(test_make_in_root, make_dir, remove_dir),
