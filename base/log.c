@@ -34,6 +34,11 @@ void log_init(int fd, enum log_level level, enum log_format format)
 	line_format = format;
 }
 
+void log_set_level(enum log_level level)
+{
+	max_level = level;
+}
+
 /* Escapes into a quoted string, which JSON and logfmt share; control bytes become \u00XX. Never overruns `cap`. */
 static void quote(char *out, size_t cap, const char *text)
 {

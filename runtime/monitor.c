@@ -172,6 +172,8 @@ static int setup(struct monitor *m, struct err *err)
 		rc = sandbox_create(m->loop, m->args.id, m->args.state_dir, &hooks, &m->sandbox,
 				    err);
 	if (!rc && *m->args.events)
+	if (!rc)
+		m->sandbox->debug = m->args.debug;
 		rc = events_create(m->loop, m->args.events, m->args.namespace_, &m->events, err);
 	if (rc)
 		return rc;

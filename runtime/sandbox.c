@@ -169,9 +169,23 @@ static int check_kvm(struct err *err)
 	return 0;
 }
 
-/* Hooks are run where nacre was called. */
+static int load_config(struct sandbox *s, struct err *err)
+{
+	const char *config_dir = getenv("NACRE_CONFIG_DIR");
+	int rc = s->config ? 0
+			   : nacre_config_load(config_dir ? config_dir : "/etc/nacre", &s->config,
+					       err);
+
+	if (!rc && !s->debug)
+		log_set_level((enum log_level)s->config->log_level);
+	return rc;
+}
+
+/* Hooks are run where nacre was called: the first prepare's namespace, also when that failed later. */
 static int remember_mount_namespace(struct sandbox *s, struct err *err)
 {
+	if (s->container_hooks.host_mount_ns_fd)
+		return 0;
 	int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -182,13 +196,11 @@ static int remember_mount_namespace(struct sandbox *s, struct err *err)
 
 int sandbox_prepare(struct sandbox *s, struct err *err)
 {
-	const char *config_dir = getenv("NACRE_CONFIG_DIR");
-
 	if (s->state == SANDBOX_STOPPING || s->state == SANDBOX_ENDED)
 		return err_say(err, EBUSY, "the microVM of this sandbox has ended: %s", s->why);
 	if (s->prepared)
 		return 0;
-	int rc = nacre_config_load(config_dir ? config_dir : "/etc/nacre", &s->config, err);
+	int rc = load_config(s, err);
 	if (!rc)
 		rc = vmm_check_files(s->config->vmm_path, s->config->kernel_path,
 				     s->config->initramfs_path, err);

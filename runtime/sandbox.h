@@ -48,6 +48,7 @@ struct sandbox {
 	struct nacre_config *config;
 	struct sandbox_hooks hooks;
 	enum sandbox_state state;
+	bool debug; /* log all, whatever the configuration says */
 	bool prepared;
 	int export_fd; /* root of the shared tree as the vmm sees it; -1 before prepare and after the boot */
 	struct vmm_process *vmm;

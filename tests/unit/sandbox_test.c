@@ -22,6 +22,7 @@
 #include "agent-proto/ttrpc.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
@@ -587,6 +588,26 @@ static void test_namespace_directory(void **state)
 	assert_int_equal(rmdir(root), 0);
 }
 
+/* Refused for want of a kernel, again and again: what the first try took is not taken twice (leak checkers see it). */
+static void test_prepare_fails_twice(void **state)
+{
+	static const char text[] = "{\"kernel\": \"/nonexistent\", \"log_level\": \"error\"}";
+	struct world *w = *state;
+	char dir[] = "/tmp/sandbox-test-XXXXXX";
+	struct err err = ERR_INIT;
+
+	assert_non_null(mkdtemp(dir));
+	AUTO_FREE char *file = str_printf("%s/config.json", dir);
+	assert_int_equal(path_write_atomic(AT_FDCWD, file, text, strlen(text), 0600, &err), 0);
+	assert_int_equal(setenv("NACRE_CONFIG_DIR", dir, 1), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sandbox_prepare(w->sandbox, &err), -ENOENT);
+		assert_non_null(strstr(err.text, "/nonexistent"));
+	}
+	assert_int_equal(unsetenv("NACRE_CONFIG_DIR"), 0);
+	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
+}
+
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -601,6 +622,7 @@ int main(void)
 		WITH_WORLD(test_lost_guest),
 		WITH_WORLD(test_task_service),
 		WITH_WORLD(test_stub_takes_its_workload_along),
+		WITH_WORLD(test_prepare_fails_twice),
 		cmocka_unit_test(test_resources),
 		cmocka_unit_test(test_namespace_directory),
 	};
