@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -73,11 +74,20 @@ static int child_place_fds(const struct spawn *s, int *report)
 	return 0;
 }
 
-NORETURN static void child_run(const struct spawn *s, int report)
+/* Whoever died before the signal was asked for no longer holds the pipe's reading end. (Its pid says nothing in a new pid namespace.) */
+static bool parent_is_gone(int report)
+{
+	struct pollfd p = {.fd = report};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
+NORETURN static void child_run(const struct spawn *s, int report, int report_read)
 {
 	static char *const no_env[] = {NULL};
 	sigset_t none;
 
+	(void)close(report_read);
 	for (int sig = 1; sig < NSIG; sig++)
 		(void)signal(sig, SIG_DFL);
 	(void)sigemptyset(&none);
@@ -93,6 +103,8 @@ NORETURN static void child_run(const struct spawn *s, int report)
 		child_fail(report, STEP_CWD);
 	if (s->kill_on_parent_death && prctl(PR_SET_PDEATHSIG, s->kill_on_parent_death) < 0)
 		child_fail(report, STEP_DEATH_SIGNAL);
+	if (s->kill_on_parent_death && parent_is_gone(report))
+		_exit(128 + s->kill_on_parent_death);
 	(void)execve(s->path, s->argv, s->envp ? s->envp : no_env);
 	child_fail(report, STEP_EXEC);
 }
@@ -119,7 +131,7 @@ int spawn_start(const struct spawn *s, pid_t *pid, int *pidfd, struct err *err)
 	if (child < 0)
 		return err_set(err, errno, "fork to start '%s'", s->path);
 	if (child == 0)
-		child_run(s, report_write);
+		child_run(s, report_write, report_read);
 	own_close(&report_write);
 
 	do
