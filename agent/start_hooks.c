@@ -8,14 +8,23 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "base/spawn.h"
 #include "config/oci_state.h"
 
-/* Less than the host waits for the answer to a start. */
+/* All of them together: less than the host waits for the answer to a start. */
 #define HOOKS_MAX_S 20
+
+static int64_t now_ms(void)
+{
+	struct timespec now = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static int judge(int status, struct err *err)
 {
@@ -25,28 +34,38 @@ static int judge(int status, struct err *err)
 		       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-static int await(pid_t pid, int pidfd, int64_t timeout_s, struct err *err)
+static int await(pid_t pid, int pidfd, int64_t timeout_ms, struct err *err)
 {
 	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
 	int status = 0, n;
 
 	do
-		n = poll(&ended, 1, (int)timeout_s * 1000);
+		n = poll(&ended, 1, (int)timeout_ms);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		(void)kill(-pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (n <= 0)
-		return err_say(err, ETIMEDOUT, "not done within %d s, killed", (int)timeout_s);
+		return err_say(err, ETIMEDOUT, "not done within %d s, killed",
+			       (int)((timeout_ms + 999) / 1000));
 	return judge(status, err);
 }
 
+/* What is left of the time for all, or the hook's own timeout when that is less. */
+static int64_t timeout_of(const struct oci_hook *hook, int64_t end_ms)
+{
+	int64_t left = end_ms - now_ms();
+
+	if (hook->timeout_s && hook->timeout_s <= HOOKS_MAX_S && hook->timeout_s * 1000 < left)
+		return hook->timeout_s * 1000;
+	return left > 0 ? left : 0;
+}
+
 static int run(const struct oci_spec *spec, const struct oci_hook *hook, const char *id,
-	       struct err *err)
+	       int64_t end_ms, struct err *err)
 {
 	const char *bundle = oci_annotation(spec, OCI_ANNOTATION_BUNDLE);
-	const bool bounded = hook->timeout_s && hook->timeout_s < HOOKS_MAX_S;
 	char *argv[] = {hook->path, NULL};
 	AUTO_FD int state_fd = -1;
 	AUTO_FD int pidfd = -1;
@@ -68,15 +87,16 @@ static int run(const struct oci_spec *spec, const struct oci_hook *hook, const c
 		.new_session = true,
 	};
 	ret = spawn_start(&spawn, &pid, &pidfd, err);
-	return ret < 0 ? ret : await(pid, pidfd, bounded ? hook->timeout_s : HOOKS_MAX_S, err);
+	return ret < 0 ? ret : await(pid, pidfd, timeout_of(hook, end_ms), err);
 }
 
 int start_hooks_run(const struct oci_spec *spec, const char *id, struct err *err)
 {
 	const struct oci_hook *hooks = spec->hooks[OCI_HOOK_START_CONTAINER];
+	const int64_t end_ms = now_ms() + HOOKS_MAX_S * 1000;
 
 	for (size_t i = 0; i < spec->nhooks[OCI_HOOK_START_CONTAINER]; i++)
-		if (run(spec, &hooks[i], id, err) < 0)
+		if (run(spec, &hooks[i], id, end_ms, err) < 0)
 			return err_wrap(err, "error running startContainer hook #%zu: %s", i,
 					hooks[i].path);
 	return 0;

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "config/oci.h"
 
-/* One after the other; the first failure ends the row. Blocks, each hook at most 20 s. */
+/* One after the other; the first failure ends the row. Blocks, 20 s at most for all. */
 int start_hooks_run(const struct oci_spec *spec, const char *id, struct err *err) MUST_CHECK;
 
 #endif
