@@ -8,9 +8,10 @@
 #include "vmm/probe.h"
 
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-#define CACHE_NAME   "@kvm-probe" /* DIR is nacre's: '@' cannot be in a container id */
-#define CACHE_MAGIC  "nacre-kvm-probe"
-#define CACHE_MAX    512
+#define CACHE_NAME                                                                                 \
+	"@@kvm-probe" /* DIR is nacre's: neither a container id nor "@" and a containerd namespace */
+#define CACHE_MAGIC "nacre-kvm-probe"
+#define CACHE_MAX   512
 
 /* "" when the kernel does not tell: nothing is cached then. */
 static void read_boot_id(char out[64])

@@ -120,17 +120,17 @@ create() {
 
 @test "no /dev/kvm" {
 	bundle "$b"
-	run --separate-stderr unshare -m sh -c "mount --bind /dev/null /dev/kvm && rm -f $STATE/@kvm-probe; nacre create --bundle $b $(new_id)"
+	run --separate-stderr unshare -m sh -c "mount --bind /dev/null /dev/kvm && rm -f $STATE/@@kvm-probe; nacre create --bundle $b $(new_id)"
 	assert_one_clear_line "/dev/kvm"
-	rm -f $STATE/@kvm-probe
+	rm -f $STATE/@@kvm-probe
 }
 
 @test "a KVM that emulates ring 0 is refused by the cached probe" {
 	bundle "$b"
 	/usr/libexec/nacre/kvm-probe --cache $STATE >/dev/null
-	sed -i 's/ [0-9]* \([0-9]*\)$/ 1000 \1/' $STATE/@kvm-probe # instructions, microseconds
+	sed -i 's/ [0-9]* \([0-9]*\)$/ 1000 \1/' $STATE/@@kvm-probe # instructions, microseconds
 	create
-	rm -f $STATE/@kvm-probe
+	rm -f $STATE/@@kvm-probe
 	assert_one_clear_line "emulated"
 }
 

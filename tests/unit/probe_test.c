@@ -126,7 +126,7 @@ static void test_cache_file(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	(void)snprintf(sub, sizeof(sub), "%s/a/b", dir);
-	(void)snprintf(file, sizeof(file), "%s/@kvm-probe", sub);
+	(void)snprintf(file, sizeof(file), "%s/@@kvm-probe", sub);
 	assert_false(probe_cache_load(sub, &got));
 	probe_cache_store(sub, &failed); /* failures are not kept */
 	assert_int_equal(access(file, F_OK), -1);
