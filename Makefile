@@ -243,6 +243,7 @@ UNIT_TESTS := \
 	fs_test \
 	gmem_test \
 	hook_test \
+	lifecycle_test \
 	machine_test \
 	mmio_test \
 	probe_test \

@@ -30,10 +30,10 @@ struct launching {
 	const struct launch_params *p;
 	struct oci_spec *spec;
 	char *bundle, *state_dir, *socket_path;
+	int dir; /* of the state: by it undo knows what was made here */
 	int listener, log, slave, stub_control;
 	struct monitor_client client;
 	pid_t monitor, stub;
-	bool made;    /* the state directory is ours */
 	bool created; /* in the guest; its hooks have run */
 };
 
@@ -43,6 +43,7 @@ static void launching_done(struct launching *l)
 	free(l->bundle);
 	free(l->state_dir);
 	free(l->socket_path);
+	own_close(&l->dir);
 	own_close(&l->listener);
 	own_close(&l->log);
 	own_close(&l->slave);
@@ -99,7 +100,9 @@ static int make_state(struct launching *l, struct err *err)
 	rc = state_dir_make(l->state_dir, err);
 	if (rc)
 		return rc;
-	l->made = true;
+	rc = state_dir_open(l->state_dir, &l->dir, err);
+	if (rc)
+		return rc;
 	l->log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (l->log < 0)
 		return err_set(err, errno, "open '%s'", log_path);
@@ -227,10 +230,13 @@ static void undo(struct launching *l)
 		(void)kill(l->stub, SIGKILL);
 	reap(l->stub);
 	monitor_client_close(&l->client);
-	if (!l->made)
+	if (l->dir < 0)
 		return;
 	/* The list has the monitor, which takes the rest along. */
-	if (resources_replay(l->state_dir, &ignored))
+	int rc = state_dir_lock(l->state_dir, l->dir, &ignored);
+	if (!rc)
+		rc = resources_replay(l->state_dir, &ignored);
+	if (rc && rc != -ENOENT)
 		log_warn("%s", ignored.text);
 	reap(l->monitor);
 	if (l->created)
@@ -265,6 +271,7 @@ int launch(const struct launch_params *p, struct launched *out, struct err *err)
 {
 	AUTO_LAUNCHING struct launching l = {
 		.p = p,
+		.dir = -1,
 		.listener = -1,
 		.log = -1,
 		.slave = -1,

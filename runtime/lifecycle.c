@@ -125,20 +125,36 @@ static int ask_monitor(struct monitor_client *c, const char *dir, const char *id
 	return rc;
 }
 
+/* The list, once nobody in order is left to take it down. */
+static int clean_up(const char *dir, const char *id, bool deleted, struct err *err)
+{
+	CLEANUP(own_container_state_destroy) struct container_state *state = NULL;
+	struct err unknown = ERR_INIT;
+
+	/* Without state it was never created. */
+	if (!deleted && container_state_load(dir, &state, &unknown))
+		log_debug("container %s: %s", id, unknown.text);
+	int rc = resources_replay(dir, err);
+	if (!rc && state)
+		hooks_poststop_of_bundle(id, state->bundle);
+	return rc;
+}
+
 int lifecycle_delete(const char *root, const char *id, bool force, struct err *err)
 {
 	AUTO_FREE char *dir = NULL;
+	AUTO_FD int held = -1;
 	AUTO_MONITOR_CLIENT struct monitor_client c = MONITOR_CLIENT_INIT;
-	CLEANUP(own_container_state_destroy) struct container_state *state = NULL;
-	struct err unknown = ERR_INIT;
 	bool deleted = false;
 	int rc = state_dir_path(root, id, &dir, err);
 
+	if (!rc)
+		rc = state_dir_open(dir, &held, err);
+	if (!rc)
+		rc = state_dir_lock(dir, held, err);
 	if (rc)
-		return rc;
+		return rc == -ENOENT && force ? 0 : rc;
 	rc = lifecycle_connect(root, id, &c, err);
-	if (rc == -ENOENT)
-		return force ? 0 : rc;
 	if (!rc) {
 		rc = ask_monitor(&c, dir, id, force, &deleted, err);
 		/* A monitor that cannot do it is no reason to stop when told to force, nor is one that is gone. */
@@ -147,11 +163,5 @@ int lifecycle_delete(const char *root, const char *id, bool force, struct err *e
 		if (rc)
 			log_debug("container %s: %s", id, err->text);
 	}
-	/* Without state it was never created. */
-	if (!deleted && container_state_load(dir, &state, &unknown))
-		log_debug("container %s: %s", id, unknown.text);
-	rc = resources_replay(dir, err);
-	if (!rc && state)
-		hooks_poststop_of_bundle(id, state->bundle);
-	return rc;
+	return state_dir_is(dir, held) ? clean_up(dir, id, deleted, err) : 0;
 }

@@ -23,6 +23,7 @@
 #include "runtime/flags.h"
 #include "runtime/resources.h"
 #include "runtime/sandbox.h"
+#include "runtime/state_dir.h"
 #include "runtime/task_service.h"
 #include "runtime/unix_socket.h"
 
@@ -171,9 +172,9 @@ static int setup(struct monitor *m, struct err *err)
 	if (!rc)
 		rc = sandbox_create(m->loop, m->args.id, m->args.state_dir, &hooks, &m->sandbox,
 				    err);
-	if (!rc && *m->args.events)
 	if (!rc)
 		m->sandbox->debug = m->args.debug;
+	if (!rc && *m->args.events)
 		rc = events_create(m->loop, m->args.events, m->args.namespace_, &m->events, err);
 	if (rc)
 		return rc;
@@ -193,20 +194,33 @@ static int setup(struct monitor *m, struct err *err)
 	return rc;
 }
 
+/* Somebody who is deleting the container waits for our end and then does this. */
+static void remove_state(const char *state_dir)
+{
+	struct err err = ERR_INIT;
+	AUTO_FD int dir = -1;
+	int rc = state_dir_open(state_dir, &dir, &err);
+
+	if (!rc)
+		rc = state_dir_try_lock(state_dir, dir, &err);
+	if (!rc)
+		rc = resources_remove_files(state_dir, &err);
+	if (rc && rc != -EBUSY && rc != -ENOENT)
+		log_error("%s", err.text);
+}
+
 /* In the order of dependence: nobody is called back into what is gone. */
 static void teardown(struct monitor *m)
 {
-	struct err err = ERR_INIT;
-
 	if (m->sandbox) {
 		while (m->clients)
 			forget_client(m, m->clients);
 		sandbox_destroy(m->sandbox);
 	}
 	events_destroy(m->events);
+	listener_destroy(m->listener);
 	loop_destroy(m->loop);
-	if (resources_remove_files(m->args.state_dir, &err))
-		log_error("%s", err.text);
+	remove_state(m->args.state_dir);
 }
 
 static int parse_args(int argc, char *const argv[], struct monitor_args *args, struct err *err)
@@ -220,7 +234,6 @@ static int parse_args(int argc, char *const argv[], struct monitor_args *args, s
 		{"address", 0, FLAG_STRING, &args->address, NULL, NULL},
 		{"debug", 0, FLAG_BOOL, &args->debug, NULL, NULL},
 		{"single", 0, FLAG_BOOL, &args->single, NULL, NULL},
-	listener_destroy(m->listener);
 		{NULL, 0, FLAG_BOOL, NULL, NULL, NULL},
 	};
 	int rc = flags_parse(argc, argv, defs, &next, err);

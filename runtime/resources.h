@@ -26,12 +26,12 @@ int resources_add_process(const char *state_dir, const char *what, const struct 
 int resources_find_process(const char *state_dir, const char *what, struct procid *out) MUST_CHECK;
 
 /*
- * Kills the processes (the monitor first, so that nobody adds to the list meanwhile), unlinks the files, removes the state
+ * The caller holds the directory's lock (state_dir_lock). Kills the processes (the monitor first, so that nobody adds to the list meanwhile), unlinks the files, removes the state
  * directory. Idempotent: what is gone already is success. A list that cannot be read still removes the directory.
  */
 int resources_replay(const char *state_dir, struct err *err) MUST_CHECK;
 
-/* As replay, but for the caller's own end: no process is killed. */
+/* As replay, the lock too, but for the monitor's own end: no process is killed. */
 int resources_remove_files(const char *state_dir, struct err *err) MUST_CHECK;
 
 #endif

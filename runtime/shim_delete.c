@@ -43,11 +43,16 @@ static void remove_one(const char *socket_path, const char *id)
 /* A monitor that ended in order has taken its directory along, and run the hooks. */
 static int remove_all(const char *state_dir, const struct shim_args *args, struct err *err)
 {
-	struct err gone = ERR_INIT;
-	const bool orderly = state_dir_exists(state_dir, &gone);
-	int rc = resources_replay(state_dir, err);
+	AUTO_FD int dir = -1;
+	int rc = state_dir_open(state_dir, &dir, err);
 
-	if (!rc && !orderly)
+	if (!rc)
+		rc = state_dir_lock(state_dir, dir, err);
+	if (rc == -ENOENT)
+		return 0;
+	if (!rc)
+		rc = resources_replay(state_dir, err);
+	if (!rc)
 		hooks_poststop_of_bundle(args->id, args->bundle);
 	return rc;
 }

@@ -37,6 +37,18 @@ static bool is_served(const char *socket_path)
 	return unix_connect(socket_path, 0, &fd, NULL) == 0;
 }
 
+static int remove_state(const char *state_dir, struct err *err)
+{
+	AUTO_FD int dir = -1;
+	int rc = state_dir_open(state_dir, &dir, err);
+
+	if (!rc)
+		rc = state_dir_lock(state_dir, dir, err);
+	if (!rc)
+		rc = resources_replay(state_dir, err);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 /* A state directory whose monitor does not answer is a leftover. */
 static int make_state(const char *state_dir, struct err *err)
 {
@@ -44,7 +56,7 @@ static int make_state(const char *state_dir, struct err *err)
 
 	if (rc != -EEXIST)
 		return rc;
-	rc = resources_replay(state_dir, err);
+	rc = remove_state(state_dir, err);
 	return rc ? rc : state_dir_make(state_dir, err);
 }
 
@@ -128,7 +140,7 @@ int shim_start(const struct shim_args *args, struct err *err)
 	rc = start_monitor(args, group, state_dir, socket_path, err);
 	if (!rc)
 		rc = tell(socket_path, err);
-	if (rc && resources_replay(state_dir, &ignored))
+	if (rc && remove_state(state_dir, &ignored))
 		log_error("%s", ignored.text);
 	return rc;
 }

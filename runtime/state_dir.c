@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/path.h"
@@ -61,6 +62,48 @@ int state_dir_exists(const char *path, struct err *err)
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return 0;
 	return err_say(err, ENOENT, "container does not exist");
+}
+
+int state_dir_open(const char *path, int *fd, struct err *err)
+{
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0 && errno == ENOENT)
+		return err_say(err, ENOENT, "container does not exist");
+	if (dir < 0)
+		return err_set(err, errno, "open '%s'", path);
+	*fd = dir;
+	return 0;
+}
+
+bool state_dir_is(const char *path, int fd)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+	       ours.st_ino == there.st_ino;
+}
+
+static int lock(const char *path, int fd, int flags, struct err *err)
+{
+	int rc;
+
+	do
+		rc = flock(fd, LOCK_EX | flags);
+	while (rc && errno == EINTR);
+	if (rc)
+		return err_set(err, errno == EWOULDBLOCK ? EBUSY : errno, "lock '%s'", path);
+	return state_dir_is(path, fd) ? 0 : err_say(err, ENOENT, "container does not exist");
+}
+
+int state_dir_lock(const char *path, int fd, struct err *err)
+{
+	return lock(path, fd, 0, err);
+}
+
+int state_dir_try_lock(const char *path, int fd, struct err *err)
+{
+	return lock(path, fd, LOCK_NB, err);
 }
 
 void container_state_destroy(struct container_state *s)

@@ -6,6 +6,7 @@
 #ifndef NACRE_RUNTIME_STATE_DIR_H
 #define NACRE_RUNTIME_STATE_DIR_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
@@ -26,6 +27,19 @@ int state_dir_make(const char *path, struct err *err) MUST_CHECK;
 
 /* 0, or -ENOENT with runc's words. */
 int state_dir_exists(const char *path, struct err *err) MUST_CHECK;
+
+/*
+ * Whoever removes a state directory, or what it lists, holds its lock (flock(2)): a second remover must not take what somebody
+ * has made anew under the same id for what it came for. state_dir_open first, then, when it comes to removing, the lock, which
+ * says -ENOENT when another remover was first: the path is gone or another directory's. Closing the descriptor unlocks.
+ */
+int state_dir_open(const char *path, int *fd, struct err *err) MUST_CHECK;
+/* Waits for other removers, each of which has its deadlines. */
+int state_dir_lock(const char *path, int fd, struct err *err) MUST_CHECK;
+/* For the monitor at its own end: -EBUSY when somebody is removing it, who is waiting for the monitor then. */
+int state_dir_try_lock(const char *path, int fd, struct err *err) MUST_CHECK;
+/* Still the directory at that path? */
+bool state_dir_is(const char *path, int fd);
 
 /* state.json: what does not change during the container's life. */
 struct container_state {
