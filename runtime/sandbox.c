@@ -216,6 +216,19 @@ int sandbox_prepare(struct sandbox *s, struct err *err)
 	return rc;
 }
 
+/* With as much of the newest console lines as there is room for. */
+static void did_not_start(const struct sandbox *s, struct err *err)
+{
+	static const char between[] = "; its console ended with: ";
+	char quote[ERR_TEXT_BYTES] = "";
+
+	(void)err_say(err, EIO, "the microVM did not start: %.600s", s->why);
+	vmm_quote_console(s->vmm, quote, sizeof(quote) - strlen(err->text) - sizeof(between));
+	if (*quote)
+		(void)err_say(err, EIO, "the microVM did not start: %.600s%s%s", s->why, between,
+			      quote);
+}
+
 static void on_vmm_end(void *arg, const char *why)
 {
 	struct sandbox *s = arg;
@@ -228,12 +241,7 @@ static void on_vmm_end(void *arg, const char *why)
 	if (!s->why[0])
 		(void)snprintf(s->why, sizeof(s->why), "%s", why);
 	if (booting) {
-		(void)err_say(&err, EIO, "the microVM did not start: %.600s", s->why);
-		vmm_quote_console(s->vmm, quote, sizeof(quote) - strlen(err.text) - 32);
-		if (*quote)
-			(void)snprintf(err.text + strlen(err.text),
-				       sizeof(err.text) - strlen(err.text),
-				       "; its console ended with: %s", quote);
+		did_not_start(s, &err);
 	} else if (!stopping) {
 		vmm_quote_console(s->vmm, quote, sizeof(quote));
 		log_error("sandbox %s: the microVM crashed: %s", s->id, s->why);
