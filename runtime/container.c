@@ -80,6 +80,30 @@ void container_lost(struct container *c)
 		process_exited(init, STATUS_KILLED);
 }
 
+static char *oom_marker(const struct container *c)
+{
+	return str_printf("%s/oom", c->bundle);
+}
+
+void container_oom(const struct container *c)
+{
+	AUTO_FREE char *path = oom_marker(c);
+	AUTO_FD int fd = path ? open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644) : -1;
+
+	if (fd < 0)
+		log_warn("container %s: leave the oom marker: %s", c->id, strerror(errno));
+	sandbox_tell_oom(c->sandbox, c);
+}
+
+/* Of an earlier container of this bundle. */
+static void forget_oom(const struct container *c)
+{
+	AUTO_FREE char *path = oom_marker(c);
+
+	if (path && unlink(path) && errno != ENOENT)
+		log_warn("container %s: remove '%s': %s", c->id, path, strerror(errno));
+}
+
 static void forget_exec(struct process *p)
 {
 	for (struct process **at = &p->container->execs; *at; at = &(*at)->next) {
@@ -251,6 +275,7 @@ static int host_side(struct container *c, const struct container_params *params,
 {
 	int rc = load_spec(c, err);
 
+	forget_oom(c);
 	if (!rc)
 		rc = sandbox_prepare(c->sandbox, err);
 	if (!rc && params->nmounts) {

@@ -73,6 +73,9 @@ bool container_has_running_exec(const struct container *c);
 /* The init is gone and so are the execs, said or not. */
 void container_end_execs(struct container *c);
 
+/* The guest's kernel killed in it for want of memory: leaves BUNDLE/oom, by which CRI-O and podman know, and tells the sandbox. */
+void container_oom(const struct container *c);
+
 /* The guest is gone: every process has exited with 137. */
 void container_lost(struct container *c);
 

@@ -217,7 +217,7 @@ static void on_wait_answer(void *arg, const struct err *status, const struct age
 		log_warn("container %s: the agent no longer says when '%s' ends: %s",
 			 p->container->id, p->exec_id, status->text);
 	else if (answer->oom_killed)
-		sandbox_tell_oom(p->container->sandbox, p->container);
+		container_oom(p->container);
 	process_exited(p, status->code ? STATUS_LOST : answer->exit_status);
 	process_put(p);
 }

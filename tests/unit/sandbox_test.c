@@ -39,7 +39,7 @@ struct world {
 	struct ttrpc_conn *agent; /* the agent's side */
 	struct ttrpc_request *asked[METHODS];
 	uint32_t signo;
-	/* What happened, in order: S start answered, x exec's exit, X init's exit, D deleted, ! an error */
+	/* What happened, in order: S start answered, O an OOM kill, x exec's exit, X init's exit, D deleted, ! an error */
 	char story[32];
 	int code; /* of the last callback */
 	struct task_service service;
@@ -101,6 +101,12 @@ static const struct ttrpc_method agent_methods[] = {
 static void on_exit_hook(void *arg, const struct process *p)
 {
 	tell(arg, process_is_init(p) ? 'X' : 'x');
+}
+
+static void on_oom_hook(void *arg, const struct container *c)
+{
+	(void)c;
+	tell(arg, 'O');
 }
 
 static void on_lost(void *arg, const char *why)
@@ -179,7 +185,8 @@ static int begin(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct err err = ERR_INIT;
-	const struct sandbox_hooks hooks = {.on_exit = on_exit_hook, .arg = w};
+	const struct sandbox_hooks hooks = {
+		.on_exit = on_exit_hook, .on_oom = on_oom_hook, .arg = w};
 
 	assert_non_null(w);
 	assert_int_equal(loop_create(&w->loop, &err), 0);
@@ -314,6 +321,30 @@ static void test_life(void **state)
 	answer_empty(w, DELETE);
 	assert_null(w->sandbox->containers);
 	assert_string_equal(w->story, "S!!X!!D");
+}
+
+/* CRI-O and podman look for the marker; it is there before anybody hears of the exit. */
+static void test_oom_marker(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+	char dir[] = "/tmp/sandbox-test-XXXXXX";
+	Nacre__Agent__V1__WaitResponse r = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
+	uint8_t packed[32];
+	struct err err = ERR_INIT;
+
+	assert_non_null(mkdtemp(dir));
+	free(c->bundle);
+	c->bundle = strdup(dir);
+	AUTO_FREE char *marker = str_printf("%s/oom", dir);
+	start(w, c->init);
+	r.exit_status = 137;
+	r.oom_killed = true;
+	ttrpc_reply(take(w, WAIT), packed, nacre__agent__v1__wait_response__pack(&r, packed));
+	settle(w);
+	assert_string_equal(w->story, "SOX");
+	assert_int_equal(access(marker, F_OK), 0);
+	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
 }
 
 /* The agent may tell of the exit before it answers the start; the world hears the start first. */
@@ -615,6 +646,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_WORLD(test_life),
 		WITH_WORLD(test_exit_before_start_is_answered),
+		WITH_WORLD(test_oom_marker),
 		WITH_WORLD(test_init_exits_last),
 		WITH_WORLD(test_failing_poststart_stops),
 		WITH_WORLD(test_created_can_be_deleted),
