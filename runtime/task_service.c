@@ -118,16 +118,10 @@ static pid_t stub_of(const Containerd__CreateTaskRequest *m)
 	return str_to_u64(text, 1, INT32_MAX, &pid) ? 0 : (pid_t)pid;
 }
 
-static void task_create(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void task_create(struct task_call *call)
 {
-	struct task_client *client = arg;
-	Containerd__CreateTaskRequest *m =
-		task_unpack(req, &containerd__create_task_request__descriptor, payload, len);
-	if (!m)
-		return;
-	struct task_call *call = task_call_begin(req, client->service, m, NULL);
-	if (!call)
-		return;
+	const Containerd__CreateTaskRequest *m =
+		(const Containerd__CreateTaskRequest *)call->message;
 	AUTO_FREE struct rootfs_mount *mounts = mounts_of(m);
 	struct err err = ERR_INIT;
 
@@ -139,7 +133,7 @@ static void task_create(void *arg, struct ttrpc_request *req, const uint8_t *pay
 		task_call_fail(call, &err);
 		return;
 	}
-	client->service->used = true;
+	call->service->used = true;
 	const struct container_params params = {
 		.id = m->id,
 		.bundle = m->bundle,
@@ -148,7 +142,7 @@ static void task_create(void *arg, struct ttrpc_request *req, const uint8_t *pay
 		.stub_pid = stub_of(m),
 		.io = {.names = {m->stdin, m->stdout, m->stderr}, .terminal = m->terminal},
 	};
-	container_create(client->service->sandbox, &params, on_created, call);
+	container_create(call->service->sandbox, &params, on_created, call);
 }
 
 static void publish_start(struct task_service *ts, const struct process *p)
@@ -184,16 +178,9 @@ static void on_started(void *arg, const struct err *status)
 	task_call_reply(call, &r.base);
 }
 
-static void task_start(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void task_start(struct task_call *call)
 {
-	struct task_client *client = arg;
-	AUTO_MESSAGE Containerd__StartRequest *m =
-		task_unpack(req, &containerd__start_request__descriptor, payload, len);
-	struct process *p = m ? task_find(client->service, req, m->id, m->exec_id) : NULL;
-	struct task_call *call = p ? task_call_begin(req, client->service, NULL, p) : NULL;
-
-	if (call)
-		process_start(p, on_started, call);
+	process_start(call->p, on_started, call);
 }
 
 static void on_deleted(void *arg, const struct err *status)
@@ -223,46 +210,25 @@ static void on_deleted(void *arg, const struct err *status)
 	task_call_reply(call, &r.base);
 }
 
-static void task_delete(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void task_delete(struct task_call *call)
 {
-	struct task_client *client = arg;
-	AUTO_MESSAGE Containerd__DeleteRequest *m =
-		task_unpack(req, &containerd__delete_request__descriptor, payload, len);
-	struct process *p = m ? task_find(client->service, req, m->id, m->exec_id) : NULL;
-	struct task_call *call = p ? task_call_begin(req, client->service, NULL, p) : NULL;
-
-	if (!call)
-		return;
-	if (process_is_init(p))
-		container_delete(p->container, on_deleted, call);
+	if (process_is_init(call->p))
+		container_delete(call->p->container, on_deleted, call);
 	else
-		container_delete_exec(p, on_deleted, call);
+		container_delete_exec(call->p, on_deleted, call);
 }
 
-static void on_done(void *arg, const struct err *status)
+static void task_kill(struct task_call *call)
 {
-	if (status->code)
-		task_call_fail(arg, status);
-	else
-		task_call_reply(arg, NULL);
-}
+	const Containerd__KillRequest *m = (const Containerd__KillRequest *)call->message;
+	struct err err = ERR_INIT;
 
-static void task_kill(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
-{
-	struct task_client *client = arg;
-	AUTO_MESSAGE Containerd__KillRequest *m =
-		task_unpack(req, &containerd__kill_request__descriptor, payload, len);
-	struct process *p = m ? task_find(client->service, req, m->id, m->exec_id) : NULL;
-
-	if (!p)
-		return;
 	if (m->signal > SIGNAL_MAX) {
-		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT, "there is no signal %u", m->signal);
+		(void)err_say(&err, EINVAL, "there is no signal %u", m->signal);
+		task_call_fail(call, &err);
 		return;
 	}
-	struct task_call *call = task_call_begin(req, client->service, NULL, p);
-	if (call)
-		process_signal(p, m->signal, m->all, on_done, call);
+	process_signal(call->p, m->signal, m->all, task_call_done, call);
 }
 
 static void on_exec_added(void *arg, const struct err *status)
@@ -283,63 +249,44 @@ static void on_exec_added(void *arg, const struct err *status)
 	task_call_reply(call, NULL);
 }
 
-static void task_exec(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void task_exec(struct task_call *call)
 {
-	struct task_client *client = arg;
-	Containerd__ExecProcessRequest *m =
-		task_unpack(req, &containerd__exec_process_request__descriptor, payload, len);
-	if (!m)
-		return;
-	struct process *init = task_find(client->service, req, m->id, "");
-
-	if (init && (!m->spec || !str_ends(m->spec->type_url, "runtime-spec/1/Process"))) {
-		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT, "exec needs an OCI process");
-		init = NULL;
-	}
-	if (!init) {
-		protobuf_c_message_free_unpacked(&m->base, NULL);
-		return;
-	}
+	const Containerd__ExecProcessRequest *m =
+		(const Containerd__ExecProcessRequest *)call->message;
 	const struct process_io io = {.names = {m->stdin, m->stdout, m->stderr},
 				      .terminal = m->terminal};
-	struct task_call *call = task_call_begin(req, client->service, m, init);
+	struct err err = ERR_INIT;
 
-	if (call)
-		container_exec(init->container, m->exec_id, m->spec->value.data, m->spec->value.len,
-			       &io, on_exec_added, call);
+	if (!m->spec || !str_ends(m->spec->type_url, "runtime-spec/1/Process")) {
+		(void)err_say(&err, EINVAL, "exec needs an OCI process");
+		task_call_fail(call, &err);
+		return;
+	}
+	container_exec(call->p->container, m->exec_id, m->spec->value.data, m->spec->value.len, &io,
+		       on_exec_added, call);
 }
 
 static void on_resized(void *arg, const struct err *status, const struct agent_answer *answer)
 {
 	(void)answer;
-	on_done(arg, status);
+	task_call_done(arg, status);
 }
 
-static void task_resize(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void task_resize(struct task_call *call)
 {
-	struct task_client *client = arg;
-	AUTO_MESSAGE Containerd__ResizePtyRequest *m =
-		task_unpack(req, &containerd__resize_pty_request__descriptor, payload, len);
-	struct process *p = m ? task_find(client->service, req, m->id, m->exec_id) : NULL;
-	struct task_call *call = p ? task_call_begin(req, client->service, NULL, p) : NULL;
+	const Containerd__ResizePtyRequest *m = (const Containerd__ResizePtyRequest *)call->message;
 
-	if (call)
-		agent_resize(client->service->sandbox->agent, p->container->id, p->exec_id,
-			     m->width, m->height, on_resized, call);
+	agent_resize(call->service->sandbox->agent, call->p->container->id, call->p->exec_id,
+		     m->width, m->height, on_resized, call);
 }
 
-static void task_close_io(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void task_close_io(struct task_call *call)
 {
-	struct task_client *client = arg;
-	AUTO_MESSAGE Containerd__CloseIORequest *m =
-		task_unpack(req, &containerd__close_iorequest__descriptor, payload, len);
-	struct process *p = m ? task_find(client->service, req, m->id, m->exec_id) : NULL;
+	const Containerd__CloseIORequest *m = (const Containerd__CloseIORequest *)call->message;
 
-	if (!p)
-		return;
-	if (m->stdin && p->io)
-		stdio_close_stdin(p->io);
-	task_reply_empty(req);
+	if (m->stdin && call->p->io)
+		stdio_close_stdin(call->p->io);
+	task_call_reply(call, NULL);
 }
 
 static void on_idle(void *arg)
@@ -354,45 +301,35 @@ static void on_stopped(void *arg, const struct err *status)
 	struct task_call *call = arg;
 	struct task_service *ts = call->service;
 
-	on_done(call, status);
+	task_call_done(call, status);
 	events_when_idle(ts->events, on_idle, ts);
 }
 
 /* Asked after every delete: only the last one means it. */
-static void task_shutdown(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void task_shutdown(struct task_call *call)
 {
-	struct task_client *client = arg;
-	AUTO_MESSAGE Containerd__ShutdownRequest *m =
-		task_unpack(req, &containerd__shutdown_request__descriptor, payload, len);
+	const Containerd__ShutdownRequest *m = (const Containerd__ShutdownRequest *)call->message;
 
-	if (!m)
-		return;
-	if (client->service->sandbox->containers && !m->now) {
-		task_reply_empty(req);
-		return;
-	}
-	struct task_call *call = task_call_begin(req, client->service, NULL, NULL);
-	if (call)
-		sandbox_stop(client->service->sandbox, on_stopped, call);
+	if (call->service->sandbox->containers && !m->now)
+		task_call_reply(call, NULL);
+	else
+		sandbox_stop(call->service->sandbox, on_stopped, call);
 }
 
 /* nacre.monitor.v1.Monitor/Attach(WaitRequest) -> Empty: from now on the process lives no longer than this connection. */
-static void monitor_attach(void *arg, struct ttrpc_request *req, const uint8_t *payload, size_t len)
+static void monitor_attach(struct task_call *call)
 {
-	struct task_client *client = arg;
-	AUTO_MESSAGE Containerd__WaitRequest *m =
-		task_unpack(req, &containerd__wait_request__descriptor, payload, len);
-	struct process *p = m ? task_find(client->service, req, m->id, m->exec_id) : NULL;
+	struct task_client *client = call->client;
+	struct err err = ERR_INIT;
 
-	if (!p)
-		return;
-	if (client->attached || p->host_pid) {
-		ttrpc_fail(req, TTRPC_ALREADY_EXISTS, "the process has its stub already");
+	if (client->attached || call->p->host_pid) {
+		(void)err_say(&err, EEXIST, "the process has its stub already");
+		task_call_fail(call, &err);
 		return;
 	}
-	client->attached = process_get(p);
-	p->host_pid = client->pid;
-	task_reply_empty(req);
+	client->attached = process_get(call->p);
+	call->p->host_pid = client->pid;
+	task_call_reply(call, NULL);
 }
 
 static void ignore_kill(void *arg, const struct err *status)
@@ -414,22 +351,49 @@ void task_client_gone(struct task_client *client)
 	process_put(p);
 }
 
-#define TASK_METHODS(service)                                                                      \
-	{service, "Create", task_create}, {service, "Start", task_start},                          \
-		{service, "Delete", task_delete}, {service, "State", task_state},                  \
-		{service, "Pids", task_pids}, {service, "Kill", task_kill},                        \
-		{service, "Exec", task_exec}, {service, "ResizePty", task_resize},                 \
-		{service, "CloseIO", task_close_io}, {service, "Wait", task_wait},                 \
-		{service, "Connect", task_connect}, {service, "Shutdown", task_shutdown},          \
-		{service, "Pause", task_unsupported}, {service, "Resume", task_unsupported},       \
-		{service, "Checkpoint", task_unsupported}, {service, "Update", task_unsupported},  \
+/* on_NAME: the ttrpc handler of a method. */
+#define METHOD(name, kind, whom)                                                                   \
+	static void on_##name(void *arg, struct ttrpc_request *req, const uint8_t *payload,        \
+			      size_t len)                                                          \
 	{                                                                                          \
-		service, "Stats", task_unsupported                                                 \
+		static const struct task_method m = {&containerd__##kind##__descriptor, whom,      \
+						     name};                                        \
+                                                                                                   \
+		task_serve(&m, arg, req, payload, len);                                            \
+	}
+
+METHOD(task_create, create_task_request, TASK_OF_NOBODY)
+METHOD(task_start, start_request, TASK_OF_PROCESS)
+METHOD(task_delete, delete_request, TASK_OF_PROCESS)
+METHOD(task_state, state_request, TASK_OF_PROCESS)
+METHOD(task_pids, pids_request, TASK_OF_INIT)
+METHOD(task_kill, kill_request, TASK_OF_PROCESS)
+METHOD(task_exec, exec_process_request, TASK_OF_INIT)
+METHOD(task_resize, resize_pty_request, TASK_OF_PROCESS)
+METHOD(task_close_io, close_iorequest, TASK_OF_PROCESS)
+METHOD(task_wait, wait_request, TASK_OF_PROCESS)
+METHOD(task_connect, connect_request, TASK_OF_NOBODY)
+METHOD(task_shutdown, shutdown_request, TASK_OF_NOBODY)
+METHOD(task_unsupported, pids_request, TASK_OF_INIT)
+METHOD(monitor_attach, wait_request, TASK_OF_PROCESS)
+
+#define TASK_METHODS(service)                                                                      \
+	{service, "Create", on_task_create}, {service, "Start", on_task_start},                    \
+		{service, "Delete", on_task_delete}, {service, "State", on_task_state},            \
+		{service, "Pids", on_task_pids}, {service, "Kill", on_task_kill},                  \
+		{service, "Exec", on_task_exec}, {service, "ResizePty", on_task_resize},           \
+		{service, "CloseIO", on_task_close_io}, {service, "Wait", on_task_wait},           \
+		{service, "Connect", on_task_connect}, {service, "Shutdown", on_task_shutdown},    \
+		{service, "Pause", on_task_unsupported}, {service, "Resume", on_task_unsupported}, \
+		{service, "Checkpoint", on_task_unsupported},                                      \
+		{service, "Update", on_task_unsupported},                                          \
+	{                                                                                          \
+		service, "Stats", on_task_unsupported                                              \
 	}
 
 const struct ttrpc_method task_methods[] = {
 	TASK_METHODS(TASK_SERVICE_V2),
 	TASK_METHODS(TASK_SERVICE_V3),
-	{NACRE_MONITOR_SERVICE, "Attach", monitor_attach},
+	{NACRE_MONITOR_SERVICE, "Attach", on_monitor_attach},
 	{NULL, NULL, NULL},
 };
