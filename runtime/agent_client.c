@@ -26,13 +26,48 @@ struct agent_client {
 	void *arg;
 };
 
-/* One call in flight. `read` fills an answer from the payload: 0 or -EPROTO. */
+static int take_hello(const ProtobufCMessage *from, struct agent_answer *to)
+{
+	const Nacre__Agent__V1__HelloResponse *m = (const Nacre__Agent__V1__HelloResponse *)from;
+
+	(void)snprintf(to->kernel_release, sizeof(to->kernel_release), "%s", m->kernel_release);
+	return m->protocol_version == AGENT_VERSION ? 0 : -EPROTO;
+}
+
+static int take_wait(const ProtobufCMessage *from, struct agent_answer *to)
+{
+	const Nacre__Agent__V1__WaitResponse *m = (const Nacre__Agent__V1__WaitResponse *)from;
+
+	to->exit_status = m->exit_status & 0xff;
+	to->oom_killed = m->oom_killed;
+	return 0;
+}
+
+/* The agent's methods; `answer` NULL: nothing of it is wanted. */
+static const struct agent_method {
+	const char *name;
+	uint32_t timeout_ms; /* 0: none, or the caller's */
+	const ProtobufCMessageDescriptor *answer;
+	int (*take)(const ProtobufCMessage *from, struct agent_answer *to);
+} methods[] = {
+	[AGENT_START] = {"StartProcess", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_WAIT] = {"WaitProcess", 0, &nacre__agent__v1__wait_response__descriptor, take_wait},
+	[AGENT_CLOSE_STDIN] = {"CloseStdin", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_DELETE_PROCESS] = {"DeleteProcess", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_DELETE_CONTAINER] = {"DeleteContainer", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_HELLO] = {"Hello", 0, &nacre__agent__v1__hello_response__descriptor, take_hello},
+	[AGENT_CREATE] = {"CreateContainer", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_EXEC] = {"ExecProcess", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_SIGNAL] = {"SignalProcess", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_RESIZE] = {"ResizePty", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_SHUTDOWN] = {"Shutdown", 0, NULL, NULL},
+};
+
+/* One call in flight. */
 struct call {
 	agent_fn fn;
 	void *arg;
-	const char *method;
-	int (*read)(struct ProtobufCAllocator *alloc, const uint8_t *payload, size_t len,
-		    struct agent_answer *out);
+	const struct agent_method *method;
 };
 
 void agent_client_destroy(struct agent_client *a)
@@ -73,15 +108,18 @@ int agent_client_create(struct loop *loop, int fd, void (*on_lost)(void *arg, co
 	return 0;
 }
 
-static int decode(const struct call *c, const uint8_t *payload, size_t len,
+static int decode(const struct agent_method *method, const uint8_t *payload, size_t len,
 		  struct agent_answer *out)
 {
 	struct proto_budget *budget = proto_budget_create(AGENT_ANSWER_BYTES);
+	struct ProtobufCAllocator *alloc = budget ? proto_budget_alloc(budget) : NULL;
+	ProtobufCMessage *m =
+		budget ? protobuf_c_message_unpack(method->answer, alloc, len, payload) : NULL;
 
-	if (!budget)
-		return -ENOMEM;
-	int rc = c->read(proto_budget_alloc(budget), payload, len, out);
+	int rc = m ? method->take(m, out) : -EPROTO;
 
+	if (m)
+		protobuf_c_message_free_unpacked(m, alloc);
 	proto_budget_destroy(budget);
 	return rc;
 }
@@ -92,17 +130,21 @@ static void on_answer(void *arg, const struct err *status, const uint8_t *payloa
 	struct agent_answer answer = {0};
 	struct err err = *status;
 
-	if (!err.code && c->read && decode(c, payload, len, &answer))
-		(void)err_say(&err, EPROTO, "the agent's answer to %s cannot be read", c->method);
+	if (!err.code && c->method->answer && decode(c->method, payload, len, &answer))
+		(void)err_say(&err, EPROTO, "the agent's answer to %s cannot be read",
+			      c->method->name);
 	if (err.code && !err.text[0])
-		(void)err_say(&err, err.code, "the agent refused %s without a word", c->method);
+		(void)err_say(&err, err.code, "the agent refused %s without a word",
+			      c->method->name);
 	c->fn(c->arg, &err, &answer);
 	free(c);
 }
 
-static void call(struct agent_client *a, const struct call *like, const ProtobufCMessage *msg,
-		 uint32_t timeout_ms)
+/* timeout_ms 0: the method's own. */
+static void call(struct agent_client *a, enum agent_verb verb, const ProtobufCMessage *msg,
+		 uint32_t timeout_ms, agent_fn fn, void *arg)
 {
+	const struct agent_method *method = &methods[verb];
 	struct err err = ERR_INIT;
 	const struct agent_answer none = {0};
 	size_t len = protobuf_c_message_get_packed_size(msg);
@@ -112,28 +154,14 @@ static void call(struct agent_client *a, const struct call *like, const Protobuf
 	if (!a || !packed || !c) {
 		free(c);
 		(void)err_say(&err, a ? ENOMEM : ENOTCONN, "the agent cannot be asked to %s",
-			      like->method);
-		like->fn(like->arg, &err, &none);
+			      method->name);
+		fn(arg, &err, &none);
 		return;
 	}
-	*c = *like;
+	*c = (struct call){fn, arg, method};
 	(void)protobuf_c_message_pack(msg, packed);
-	ttrpc_call(a->conn, AGENT_SERVICE, c->method, packed, len, timeout_ms, on_answer, c);
-}
-
-static int read_hello(struct ProtobufCAllocator *alloc, const uint8_t *payload, size_t len,
-		      struct agent_answer *out)
-{
-	Nacre__Agent__V1__HelloResponse *m =
-		nacre__agent__v1__hello_response__unpack(alloc, len, payload);
-
-	if (!m)
-		return -EPROTO;
-	int rc = m->protocol_version == AGENT_VERSION ? 0 : -EPROTO;
-
-	(void)snprintf(out->kernel_release, sizeof(out->kernel_release), "%s", m->kernel_release);
-	nacre__agent__v1__hello_response__free_unpacked(m, alloc);
-	return rc;
+	ttrpc_call(a->conn, AGENT_SERVICE, method->name, packed, len,
+		   timeout_ms ? timeout_ms : method->timeout_ms, on_answer, c);
 }
 
 void agent_hello(struct agent_client *a, const char *hostname, uint32_t timeout_ms, agent_fn fn,
@@ -153,7 +181,7 @@ void agent_hello(struct agent_client *a, const char *hostname, uint32_t timeout_
 	(void)snprintf(name, sizeof(name), "%s", hostname);
 	m.hostname = name;
 	m.shared_tag = tag;
-	call(a, &(struct call){fn, arg, "Hello", read_hello}, &m.base, timeout_ms);
+	call(a, AGENT_HELLO, &m.base, timeout_ms, fn, arg);
 }
 
 static ProtobufCBinaryData token_of(const struct stdio *io, enum stdio_stream which)
@@ -191,7 +219,7 @@ void agent_create_container(struct agent_client *a, const char *id, const char *
 	m.spec_json.len = strlen(spec_json);
 	m.rootfs = unconst(rootfs);
 	m.stdio = &streams;
-	call(a, &(struct call){fn, arg, "CreateContainer", NULL}, &m.base, AGENT_TIMEOUT_MS);
+	call(a, AGENT_CREATE, &m.base, 0, fn, arg);
 }
 
 void agent_exec(struct agent_client *a, const char *id, const char *exec_id,
@@ -207,7 +235,7 @@ void agent_exec(struct agent_client *a, const char *id, const char *exec_id,
 	m.process_json.data = (uint8_t *)unconst(process_json);
 	m.process_json.len = len;
 	m.stdio = &streams;
-	call(a, &(struct call){fn, arg, "ExecProcess", NULL}, &m.base, AGENT_TIMEOUT_MS);
+	call(a, AGENT_EXEC, &m.base, 0, fn, arg);
 }
 
 void agent_signal(struct agent_client *a, const char *id, const char *exec_id, uint32_t signo,
@@ -219,7 +247,7 @@ void agent_signal(struct agent_client *a, const char *id, const char *exec_id, u
 	m.exec_id = unconst(exec_id);
 	m.signal = signo;
 	m.all = all;
-	call(a, &(struct call){fn, arg, "SignalProcess", NULL}, &m.base, AGENT_TIMEOUT_MS);
+	call(a, AGENT_SIGNAL, &m.base, 0, fn, arg);
 }
 
 void agent_resize(struct agent_client *a, const char *id, const char *exec_id, uint32_t width,
@@ -231,49 +259,22 @@ void agent_resize(struct agent_client *a, const char *id, const char *exec_id, u
 	m.exec_id = unconst(exec_id);
 	m.width = width;
 	m.height = height;
-	call(a, &(struct call){fn, arg, "ResizePty", NULL}, &m.base, AGENT_TIMEOUT_MS);
-}
-
-static int read_wait(struct ProtobufCAllocator *alloc, const uint8_t *payload, size_t len,
-		     struct agent_answer *out)
-{
-	Nacre__Agent__V1__WaitResponse *m =
-		nacre__agent__v1__wait_response__unpack(alloc, len, payload);
-
-	if (!m)
-		return -EPROTO;
-	out->exit_status = m->exit_status & 0xff;
-	out->oom_killed = m->oom_killed;
-	nacre__agent__v1__wait_response__free_unpacked(m, alloc);
-	return 0;
+	call(a, AGENT_RESIZE, &m.base, 0, fn, arg);
 }
 
 void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
 		   const char *exec_id, agent_fn fn, void *arg)
 {
-	static const struct {
-		const char *method;
-		uint32_t timeout_ms;
-		int (*read)(struct ProtobufCAllocator *, const uint8_t *, size_t,
-			    struct agent_answer *);
-	} verbs[] = {
-		[AGENT_START] = {"StartProcess", AGENT_TIMEOUT_MS, NULL},
-		[AGENT_WAIT] = {"WaitProcess", 0, read_wait},
-		[AGENT_CLOSE_STDIN] = {"CloseStdin", AGENT_TIMEOUT_MS, NULL},
-		[AGENT_DELETE_PROCESS] = {"DeleteProcess", AGENT_TIMEOUT_MS, NULL},
-		[AGENT_DELETE_CONTAINER] = {"DeleteContainer", AGENT_TIMEOUT_MS, NULL},
-	};
 	Nacre__Agent__V1__ProcessRequest m = NACRE__AGENT__V1__PROCESS_REQUEST__INIT;
 
 	m.container_id = unconst(id);
 	m.exec_id = unconst(exec_id);
-	call(a, &(struct call){fn, arg, verbs[verb].method, verbs[verb].read}, &m.base,
-	     verbs[verb].timeout_ms);
+	call(a, verb, &m.base, 0, fn, arg);
 }
 
 void agent_shutdown(struct agent_client *a, uint32_t timeout_ms, agent_fn fn, void *arg)
 {
 	Nacre__Agent__V1__Empty m = NACRE__AGENT__V1__EMPTY__INIT;
 
-	call(a, &(struct call){fn, arg, "Shutdown", NULL}, &m.base, timeout_ms);
+	call(a, AGENT_SHUTDOWN, &m.base, timeout_ms, fn, arg);
 }

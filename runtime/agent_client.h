@@ -45,13 +45,19 @@ void agent_signal(struct agent_client *a, const char *id, const char *exec_id, u
 void agent_resize(struct agent_client *a, const char *id, const char *exec_id, uint32_t width,
 		  uint32_t height, agent_fn fn, void *arg);
 
-/* Calls that only name a process; exec_id "": the container's init. */
+/* The agent's methods. The first ones only name a process and go by agent_process; exec_id "": the container's init. */
 enum agent_verb {
 	AGENT_START,
 	AGENT_WAIT,
 	AGENT_CLOSE_STDIN,
 	AGENT_DELETE_PROCESS,
 	AGENT_DELETE_CONTAINER,
+	AGENT_HELLO,
+	AGENT_CREATE,
+	AGENT_EXEC,
+	AGENT_SIGNAL,
+	AGENT_RESIZE,
+	AGENT_SHUTDOWN,
 };
 void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
 		   const char *exec_id, agent_fn fn, void *arg);
