@@ -130,6 +130,7 @@ VMM := \
 	vmm/slots.o \
 	vmm/vcpu.o \
 	vmm/virtio/chain.o \
+	vmm/virtio/gather.o \
 	vmm/virtio/mmio.o \
 	vmm/virtio/queue.o \
 	vmm/virtio/virtio.o

@@ -21,20 +21,22 @@ struct seg_cursor {
 	uint32_t off; /* in *seg */
 };
 
-static struct seg_cursor seg_seek(const struct vq_chain *c, enum chain_part part, uint32_t off)
+static struct seg_cursor seg_seek(const struct vq_seg *segs, size_t n, uint32_t off)
 {
-	const struct vq_seg *mid = c->segs + c->nreadable;
-	struct seg_cursor at = {
-		.seg = part == CHAIN_READABLE ? c->segs : mid,
-		.end = part == CHAIN_READABLE ? mid : c->segs + c->nsegs,
-		.off = off,
-	};
+	struct seg_cursor at = {.seg = segs, .end = segs + n, .off = off};
 
 	while (at.seg < at.end && at.off >= at.seg->len) {
 		at.off -= at.seg->len;
 		at.seg++;
 	}
 	return at;
+}
+
+static struct seg_cursor chain_seek(const struct vq_chain *c, enum chain_part part, uint32_t off)
+{
+	if (part == CHAIN_READABLE)
+		return seg_seek(c->segs, c->nreadable, off);
+	return seg_seek(c->segs + c->nreadable, (size_t)c->nsegs - c->nreadable, off);
 }
 
 /* The next piece, at most `max` bytes; `len` is 0 at the end of the part. */
@@ -68,7 +70,7 @@ size_t chain_write_left(const struct vq_chain *c)
 
 size_t chain_read(struct vq_chain *c, void *dst, size_t len)
 {
-	struct seg_cursor at = seg_seek(c, CHAIN_READABLE, c->read_done);
+	struct seg_cursor at = chain_seek(c, CHAIN_READABLE, c->read_done);
 	size_t done = 0;
 
 	while (done < len) {
@@ -83,16 +85,15 @@ size_t chain_read(struct vq_chain *c, void *dst, size_t len)
 	return done;
 }
 
-static size_t write_from(struct vq_chain *c, uint32_t off, const void *src, size_t len)
+static size_t write_from(struct gmem *mem, struct seg_cursor at, const void *src, size_t len)
 {
-	struct seg_cursor at = seg_seek(c, CHAIN_WRITABLE, off);
 	size_t done = 0;
 
 	while (done < len) {
 		struct vq_seg piece = seg_next(&at, len - done);
 
 		if (piece.len == 0 ||
-		    !gmem_write(c->vq->mem, piece.at, (const uint8_t *)src + done, piece.len))
+		    !gmem_write(mem, piece.at, (const uint8_t *)src + done, piece.len))
 			break;
 		done += piece.len;
 	}
@@ -101,7 +102,8 @@ static size_t write_from(struct vq_chain *c, uint32_t off, const void *src, size
 
 size_t chain_write(struct vq_chain *c, const void *src, size_t len)
 {
-	size_t done = write_from(c, c->write_done, src, len);
+	size_t done =
+		write_from(c->vq->mem, chain_seek(c, CHAIN_WRITABLE, c->write_done), src, len);
 
 	c->write_done += (uint32_t)done;
 	return done;
@@ -127,26 +129,33 @@ bool chain_write_at(struct vq_chain *c, size_t at, const void *src, size_t len)
 {
 	if (at > c->write_done || len > c->write_done - at)
 		return false;
-	return write_from(c, (uint32_t)at, src, len) == len;
+	return write_from(c->vq->mem, chain_seek(c, CHAIN_WRITABLE, (uint32_t)at), src, len) == len;
 }
 
-/* Host vectors for the next `len` bytes of a part; their number, 0 at its end. */
-static int chain_iov(const struct vq_chain *c, enum chain_part part, size_t len,
-		     struct iovec iov[VQ_MAX_SIZE])
+/* Host vectors for the next `len` bytes, at most `max`; their number. */
+static int host_iov(const struct gmem *mem, struct seg_cursor at, size_t len, struct iovec *iov,
+		    int max)
 {
-	struct seg_cursor at =
-		seg_seek(c, part, part == CHAIN_READABLE ? c->read_done : c->write_done);
 	int n = 0;
 
-	for (;;) {
+	while (n < max) {
 		struct vq_seg piece = seg_next(&at, len);
-		void *host = piece.len ? gmem_span(c->vq->mem, piece.at, piece.len) : NULL;
+		void *host = piece.len ? gmem_span(mem, piece.at, piece.len) : NULL;
 
 		if (!host)
-			return n;
+			break;
 		iov[n++] = (struct iovec){.iov_base = host, .iov_len = piece.len};
 		len -= piece.len;
 	}
+	return n;
+}
+
+static int chain_iov(const struct vq_chain *c, enum chain_part part, size_t len,
+		     struct iovec iov[VQ_MAX_SIZE])
+{
+	uint32_t done = part == CHAIN_READABLE ? c->read_done : c->write_done;
+
+	return host_iov(c->vq->mem, chain_seek(c, part, done), len, iov, VQ_MAX_SIZE);
 }
 
 ssize_t chain_to_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags)
@@ -181,4 +190,41 @@ ssize_t chain_from_fd(struct vq_chain *c, size_t len, int fd, off_t off, int fla
 		return -errno;
 	c->write_done += (uint32_t)moved;
 	return moved;
+}
+
+ssize_t chain_send(const struct vq_chain *c, const void *head, size_t head_len, int fd)
+{
+	struct iovec iov[VQ_MAX_SIZE];
+	struct seg_cursor at = chain_seek(c, CHAIN_READABLE, c->read_done);
+	ssize_t n = 0;
+	int more;
+
+	if (c->nreadable >= VQ_MAX_SIZE) /* and `head` takes one vector */
+		return -EMSGSIZE;
+	iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)head, .iov_len = head_len};
+	more = host_iov(c->vq->mem, at, chain_read_left(c), iov + 1, VQ_MAX_SIZE - 1);
+	do {
+		n = writev(fd, iov, more + 1);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+ssize_t segs_recv(const struct gmem *mem, const struct vq_seg *segs, size_t n, void *rest,
+		  size_t rest_len, int fd)
+{
+	struct iovec iov[VQ_GATHER_SEGS + 1];
+	int used = host_iov(mem, seg_seek(segs, n, 0), SIZE_MAX, iov, VQ_GATHER_SEGS);
+	ssize_t got = 0;
+
+	iov[used++] = (struct iovec){.iov_base = rest, .iov_len = rest_len};
+	do {
+		got = readv(fd, iov, used);
+	} while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+bool segs_write(struct gmem *mem, const struct vq_seg *segs, size_t n, uint32_t off,
+		const void *src, size_t len)
+{
+	return write_from(mem, seg_seek(segs, n, off), src, len) == len;
 }

@@ -261,24 +261,6 @@ bool vq_pop(struct vq *q, struct vq_chain *out)
 	return true;
 }
 
-void vq_push(struct vq_chain *chain)
-{
-	struct vq *q = chain->vq;
-	struct vring_used_elem elem = {
-		.id = htole32(chain->head),
-		.len = htole32(chain->write_done),
-	};
-
-	/* A device that answers late may find its queue stopped or reset. */
-	if (!q->ready || q->broken)
-		return;
-	if (!gmem_write(q->mem, used_slot(q, q->used_next), &elem, sizeof(elem)) ||
-	    !gmem_store16(q->mem, gpa_add(q->used, RING_IDX_OFF), (uint16_t)(q->used_next + 1)))
-		vq_break(q, "used ring outside RAM");
-	else
-		q->used_next++;
-}
-
 void vq_unpop(struct vq_chain *chain)
 {
 	struct vq *q = chain->vq;
@@ -288,6 +270,35 @@ void vq_unpop(struct vq_chain *chain)
 	q->avail_next--;
 	if (q->budget != VQ_NO_BUDGET)
 		q->budget++;
+}
+
+void vq_push_all(struct vq *q, const struct vq_used *used, size_t n)
+{
+	/* A device that answers late may find its queue stopped or reset. */
+	if (!q->ready || q->broken)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct vring_used_elem elem = {
+			.id = htole32(used[i].head),
+			.len = htole32(used[i].len_bytes),
+		};
+
+		if (!gmem_write(q->mem, used_slot(q, (uint16_t)(q->used_next + i)), &elem,
+				sizeof(elem))) {
+			vq_break(q, "used ring outside RAM");
+			return;
+		}
+	}
+	/* Only the index makes them seen, so all come at once. */
+	q->used_next = (uint16_t)(q->used_next + n);
+	if (!gmem_store16(q->mem, gpa_add(q->used, RING_IDX_OFF), q->used_next))
+		vq_break(q, "used ring outside RAM");
+}
+
+void vq_push(struct vq_chain *chain)
+{
+	vq_push_all(chain->vq,
+		    &(struct vq_used){.head = chain->head, .len_bytes = chain->write_done}, 1);
 }
 
 bool vq_wants_interrupt(struct vq *q)

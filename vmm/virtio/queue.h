@@ -75,6 +75,12 @@ bool vq_pop(struct vq *q, struct vq_chain *out) MUST_CHECK;
 void vq_push(struct vq_chain *chain);
 /* Undoes the vq_pop just made, so that the same request comes again (receive queues short of data). */
 void vq_unpop(struct vq_chain *chain);
+/* Gives `n` chains back in one step: a driver that sees the first sees all. n <= what was popped and not given back. */
+struct vq_used {
+	uint32_t len_bytes;
+	uint16_t head;
+};
+void vq_push_all(struct vq *q, const struct vq_used *used, size_t n);
 
 /* After a batch of pushes: does the driver want an interrupt (EVENT_IDX or the avail flag)? */
 bool vq_wants_interrupt(struct vq *q);
@@ -108,5 +114,25 @@ bool chain_write_at(struct vq_chain *c, size_t at, const void *src, size_t len) 
  */
 ssize_t chain_to_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags);
 ssize_t chain_from_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags);
+/*
+ * One message (a frame to a tap): `head`, then all that is left of the readable part, in one write. Bytes written, the head's
+ * included, or -errno (EMSGSIZE: more segments than one write takes); the cursor does not move.
+ */
+ssize_t chain_send(const struct vq_chain *c, const void *head, size_t head_len, int fd);
+
+/* --- segments of several chains, in a row: for gather.c ------------------------------------------------------- */
+
+/* At most this many, since one more vector is the caller's own. */
+#define VQ_GATHER_SEGS (VQ_MAX_SIZE - 1)
+
+/*
+ * One message into the segments, and what does not fit there into `rest`. Bytes, 0 at end of file, or -errno. Each segment is
+ * RAM, as vq_pop has found it to be.
+ */
+ssize_t segs_recv(const struct gmem *mem, const struct vq_seg *segs, size_t n, void *rest,
+		  size_t rest_len, int fd);
+/* Copies to `off` bytes behind their start; false when outside. */
+bool segs_write(struct gmem *mem, const struct vq_seg *segs, size_t n, uint32_t off,
+		const void *src, size_t len) MUST_CHECK;
 
 #endif
