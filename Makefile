@@ -107,6 +107,12 @@ VMM := \
 	vmm/dev/fs/ops_session.o \
 	vmm/dev/fs/ops_xattr.o \
 	vmm/dev/fs/request.o \
+	vmm/dev/net.o \
+	vmm/dev/net_ctrl.o \
+	vmm/dev/net_filter.o \
+	vmm/dev/net_rx.o \
+	vmm/dev/net_tap.o \
+	vmm/dev/net_tx.o \
 	vmm/dev/rng.o \
 	vmm/dev/vsock.o \
 	vmm/dev/vsock_conn.o \
@@ -247,6 +253,7 @@ UNIT_TESTS := \
 	lifecycle_test \
 	machine_test \
 	mmio_test \
+	net_test \
 	probe_test \
 	queue_test \
 	rng_test \
@@ -277,6 +284,7 @@ VSOCK_GUEST_TESTS := \
 FAKE_DRIVER_TESTS := \
 	blk_test \
 	mmio_test \
+	net_test \
 	queue_test \
 	rng_test \
 	virtio_test \

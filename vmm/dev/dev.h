@@ -36,6 +36,31 @@ int dev_blk_fill(struct virtio_dev *dev, const struct dev_blk_params *p,
 /* Takes it out again: requests under way are finished, what comes later fails. Nothing when there is none. */
 void dev_blk_empty(struct virtio_dev *dev);
 
+/*
+ * Network (virtio 1.2, 5.1) over a tap: descriptors made with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, several of one tap with
+ * IFF_MULTI_QUEUE too. A SOCK_SEQPACKET or SOCK_DGRAM socket does as well (one message a frame, behind a virtio_net_hdr_v1);
+ * it takes any offload. They become non-blocking. With no descriptor the device is an empty spare slot: its link is down.
+ */
+#define DEV_NET_MAX_PAIRS 16
+struct dev_net_params {
+	int tap_fds[DEV_NET_MAX_PAIRS];
+	unsigned ntaps;       /* descriptors in tap_fds, at most queue_pairs; 0: none */
+	unsigned queue_pairs; /* offered to the guest; 0: as many as descriptors, at least 1 */
+	uint8_t mac[6];       /* all zero: a random one, locally administered */
+	uint16_t mtu;         /* at least 68; 0: not offered */
+};
+int dev_net_create(const struct dev_net_params *p, struct gmem *mem, struct loop *loop,
+		   struct virtio_dev **out, struct err *err) MUST_CHECK;
+/*
+ * Puts a tap behind an empty device and raises its link; queue_pairs and mtu of `p` are not looked at, since a driver reads
+ * them once. So does Linux with the address: a new one is in the configuration space at once, but who owns the guest sets it
+ * there too. EBUSY when there is a tap. Any thread; what comes in from the return on is the guest's.
+ */
+int dev_net_fill(struct virtio_dev *dev, const struct dev_net_params *p,
+		 struct err *err) MUST_CHECK;
+/* Takes the tap away and closes it, link down; nothing reads or writes it after the return. Any thread. */
+void dev_net_empty(struct virtio_dev *dev);
+
 /* File system (virtio 1.2, 5.11): a FUSE server over one directory tree. */
 struct dev_fs_params {
 	int root_fd;  /* O_PATH or O_RDONLY directory: everything outside is unreachable */
