@@ -24,9 +24,9 @@ int cmdline_build(const struct cmdline_params *p, char **out, struct err *err)
 	if (rc == 0 && p->vcpus > 0)
 		rc = strbuf_addf(&b, " maxcpus=%u", p->vcpus);
 	for (size_t i = 0; rc == 0 && i < p->nslots; i++)
-		rc = strbuf_addf(&b, " virtio_mmio.device=%lluK@%lluM:%u",
+		rc = strbuf_addf(&b, " virtio_mmio.device=%lluK@0x%llx:%u",
 				 (unsigned long long)p->slots[i].window_bytes >> 10,
-				 (unsigned long long)p->slots[i].base.v >> 20, p->slots[i].irq);
+				 (unsigned long long)p->slots[i].base.v, p->slots[i].irq);
 	if (rc == 0 && p->user && *p->user)
 		rc = strbuf_addf(&b, " %s", p->user);
 	if (rc < 0)

@@ -232,8 +232,8 @@ static void test_kernel_cmdline(void **state)
 		{NULL, 0, 0, "", "8250.nr_uarts=0 reboot=k panic=-1"},
 		{"ttyS0", 0, 2, NULL, "console=ttyS0 reboot=k panic=-1 maxcpus=2"},
 		{"ttyS0", 2, 0, "quiet -- x",
-		 "console=ttyS0 reboot=k panic=-1 virtio_mmio.device=4K@3328M:5 "
-		 "virtio_mmio.device=4K@3329M:6 quiet -- x"},
+		 "console=ttyS0 reboot=k panic=-1 virtio_mmio.device=4K@0xd0000000:5 "
+		 "virtio_mmio.device=4K@0xd0100000:6 quiet -- x"},
 	};
 
 	(void)state;

@@ -22,7 +22,7 @@
  *
  *	IRQ 0 PIT, 2 cascade, 4 UART, 5 to 23 virtio slots in order; slots behind the 19th share lines, from 23 downwards
  *
- * The slots' addresses are whole MiB because the kernel's command line has 2 KiB for naming them all: "4K@3328M:5".
+ * The kernel's command line has 2 KiB for naming the slots, "4K@0xd0000000:5" each: it reads no unit letter in an address.
  */
 #ifndef NACRE_VMM_ARCH_X86_64_LAYOUT_H
 #define NACRE_VMM_ARCH_X86_64_LAYOUT_H
