@@ -35,6 +35,7 @@ LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(LDSAN)
 STATIC_PIE := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack
 
 LIBS_RUNTIME := -ljson-c -lprotobuf-c -lmd
+LIBS_VMM := -ljson-c
 LIBS_AGENT := -ljson-c -lprotobuf-c -lseccomp
 
 # --- sources, one a line ---------------------------------------------------------------------------------------------
@@ -89,6 +90,7 @@ VMM := \
 	vmm/arch/x86_64/regs.o \
 	vmm/bus.o \
 	vmm/cmdline.o \
+	vmm/control.o \
 	vmm/dev/blk.o \
 	vmm/dev/fs/attr.o \
 	vmm/dev/fs/cred.o \
@@ -127,10 +129,24 @@ VMM := \
 	vmm/machine_config.o \
 	vmm/machine_run.o \
 	vmm/monitor.o \
+	vmm/open.o \
 	vmm/options.o \
 	vmm/probe.o \
 	vmm/probe_cache.o \
 	vmm/props.o \
+	vmm/qmp/check.o \
+	vmm/qmp/client.o \
+	vmm/qmp/cmd_cpu.o \
+	vmm/qmp/cmd_machine.o \
+	vmm/qmp/cmd_run.o \
+	vmm/qmp/commands.o \
+	vmm/qmp/dispatch.o \
+	vmm/qmp/event.o \
+	vmm/qmp/fds.o \
+	vmm/qmp/introspect.o \
+	vmm/qmp/json.o \
+	vmm/qmp/qmp.o \
+	vmm/qmp/types.o \
 	vmm/serial.o \
 	vmm/sink.o \
 	vmm/slots.o \
@@ -255,6 +271,7 @@ UNIT_TESTS := \
 	mmio_test \
 	net_test \
 	probe_test \
+	qmp_test \
 	queue_test \
 	rng_test \
 	rootfs_test \
@@ -345,7 +362,7 @@ $(O)/bin/nacre: $(O)/runtime/main.o $(O)/runtime.a $(O)/proto.a $(O)/config.a $(
 $(O)/bin/vmm: $(O)/vmm/main.o $(O)/vmm.a $(O)/base.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^ $(LIBS_VMM)
 
 $(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(O)/vmm.a $(O)/base.a
 	$(call say,LD,$@)
@@ -365,6 +382,7 @@ $(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
 $(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
 $(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o
 $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
+$(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)

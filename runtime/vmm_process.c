@@ -276,7 +276,7 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 			      fs,
 			      "-device",
 			      vsock,
-			      "-monitor-fd",
+			      "-events-fd",
 			      monitor_arg,
 			      NULL};
 	const struct spawn_fd fds[] = {

@@ -289,3 +289,8 @@ struct machine_times machine_times(const struct machine *m)
 {
 	return m->times;
 }
+
+pid_t machine_vcpu_tid(const struct machine *m, uint32_t idx)
+{
+	return vcpu_tid(m->vcpus[idx]);
+}

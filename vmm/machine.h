@@ -111,6 +111,9 @@ void machine_stop(struct machine *m);
 void machine_destroy(struct machine *m);
 DEFINE_OWNER(machine_destroy, struct machine)
 
+/* The thread of a vCPU; 0 when none runs. `idx` is below the number of vCPUs. */
+pid_t machine_vcpu_tid(const struct machine *m, uint32_t idx);
+
 /* `exec_us` is the caller's to fill. */
 struct machine_times machine_times(const struct machine *m);
 

@@ -3,40 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include "base/fd.h"
-
-#define LISTEN_BACKLOG 64
-
-/* A descriptor that came by number: is it open, and let no child inherit it. */
-static int adopt(int64_t number, const char *what, int *out, struct err *err)
-{
-	int rc = fd_set_cloexec((int)number, true);
-
-	if (rc < 0)
-		return err_set(err, -rc, "%s: descriptor %lld", what, (long long)number);
-	*out = (int)number;
-	return 0;
-}
-
-static int adopt_if_given(int64_t number, const char *what, int *out, struct err *err)
-{
-	*out = -1;
-	return number < 0 ? 0 : adopt(number, what, out, err);
-}
-
-static int open_path(const char *path, int flags, const char *what, int *out, struct err *err)
-{
-	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
-
-	if (fd < 0)
-		return err_set(err, errno, "%s: open '%s'", what, path);
-	*out = fd;
-	return 0;
-}
+#include "base/own.h"
+#include "vmm/open.h"
 
 /* A descriptor that both reads and writes (a socket, a terminal) takes input too. */
 static int input_side(int fd)
@@ -63,7 +34,7 @@ static int open_serial(const struct options *o, struct machine_config *c, struct
 			       &c->serial_out_fd, err);
 		break;
 	case SERIAL_FD:
-		rc = adopt(o->serial_fd, "-serial", &c->serial_out_fd, err);
+		rc = open_adopt(o->serial_fd, "-serial", &c->serial_out_fd, err);
 		if (rc == 0)
 			c->serial_in_fd = input_side(c->serial_out_fd);
 		break;
@@ -79,7 +50,7 @@ static int open_blk(const struct option_drive *drive, struct dev_blk_params *p, 
 	(void)snprintf(p->serial, sizeof(p->serial), "%s", drive->serial ? drive->serial : "");
 	if (drive->file)
 		return open_path(drive->file, flags, "-drive", &p->fd, err);
-	return adopt(drive->fd, "-drive", &p->fd, err);
+	return open_adopt(drive->fd, "-drive", &p->fd, err);
 }
 
 static int open_fs(const struct option_device *d, struct dev_fs_params *p, struct err *err)
@@ -89,37 +60,19 @@ static int open_fs(const struct option_device *d, struct dev_fs_params *p, struc
 	if (d->dir)
 		return open_path(d->dir, O_PATH | O_DIRECTORY, "-device virtio-fs-device",
 				 &p->root_fd, err);
-	return adopt(d->fd, "-device virtio-fs-device", &p->root_fd, err);
-}
-
-static int listen_at(const char *path, int *out, struct err *err)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	AUTO_FD int fd = -1;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return err_set(err, ENAMETOOLONG, "-device virtio-vsock-device: path=%s", path);
-	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_set(err, errno, "socket");
-	if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    listen(fd, LISTEN_BACKLOG) < 0)
-		return err_set(err, errno, "-device virtio-vsock-device: listen at '%s'", path);
-	*out = TAKE_FD(&fd);
-	return 0;
+	return open_adopt(d->fd, "-device virtio-fs-device", &p->root_fd, err);
 }
 
 static int open_vsock(const struct option_device *d, struct dev_vsock_params *p, struct err *err)
 {
 	static const char what[] = "-device virtio-vsock-device";
-	int rc = adopt_if_given(d->listen_fd, what, &p->listen_fd, err);
+	int rc = open_adopt_if_given(d->listen_fd, what, &p->listen_fd, err);
 
 	p->guest_cid = (uint32_t)d->guest_cid;
 	if (rc == 0)
-		rc = adopt_if_given(d->agent_fd, what, &p->agent_fd, err);
+		rc = open_adopt_if_given(d->agent_fd, what, &p->agent_fd, err);
 	if (rc == 0 && d->path)
-		rc = listen_at(d->path, &p->listen_fd, err);
+		rc = open_listener(d->path, what, &p->listen_fd, err);
 	return rc;
 }
 
@@ -161,7 +114,7 @@ int machine_config_open(const struct options *o, struct machine_config *out, str
 		.serial_out_fd = -1,
 		.serial_in_fd = -1,
 	};
-	rc = adopt_if_given(o->kvm_fd, "-kvm-fd", &out->kvm_fd, err);
+	rc = open_adopt_if_given(o->kvm_fd, "-kvm-fd", &out->kvm_fd, err);
 	if (rc == 0)
 		rc = open_serial(o, out, err);
 	for (size_t i = 0; rc == 0 && i < o->ndevices; i++) {

@@ -142,6 +142,39 @@ static int parse_monitor_fd(struct options *o, const char *arg, struct err *err)
 	return set_fd(&o->monitor_fd, "monitor-fd", arg, err);
 }
 
+static int parse_events_fd(struct options *o, const char *arg, struct err *err)
+{
+	return set_fd(&o->events_fd, "events-fd", arg, err);
+}
+
+/* unix:PATH,server[=on],nowait|wait=off: other ways to listen there are not. */
+static int parse_qmp(struct options *o, const char *arg, struct err *err)
+{
+	char *props = copy_arg(o, arg, err);
+	char *path;
+	bool server = false, nowait = false;
+
+	if (!props)
+		return -err->code;
+	path = props_next(&props);
+	for (char *item = props_next(&props); item; item = props_next(&props)) {
+		server |= !strcmp(item, "server") || !strcmp(item, "server=on");
+		nowait |= !strcmp(item, "nowait") || !strcmp(item, "wait=off");
+	}
+	if (!str_starts(path, "unix:") || !path[5] || !server || !nowait)
+		return err_say(err, EINVAL, "-qmp %s: unix:PATH,server,nowait is needed", arg);
+	if (o->nqmp == OPTIONS_MAX_QMP)
+		return err_say(err, E2BIG, "-qmp %s: too many sockets", arg);
+	o->qmp[o->nqmp++] = path + 5;
+	return 0;
+}
+
+static int parse_freeze(struct options *o, const char *arg UNUSED, struct err *err UNUSED)
+{
+	o->freeze = true;
+	return 0;
+}
+
 static int parse_kvm_fd(struct options *o, const char *arg, struct err *err)
 {
 	return set_fd(&o->kvm_fd, "kvm-fd", arg, err);
@@ -319,7 +352,10 @@ static const struct option option_table[] = {
 	 parse_device},
 	{"drive", "id=ID,file=PATH|fd=N[,readonly=on][,serial=S]", "a disk for virtio-blk-device",
 	 parse_drive},
-	{"monitor-fd", "N", "events go to this socket; its end is ours", parse_monitor_fd},
+	{"qmp", "unix:PATH,server,nowait", "QMP is spoken there", parse_qmp},
+	{"monitor-fd", "N", "QMP is spoken over this socket; its end is ours", parse_monitor_fd},
+	{"events-fd", "N", "events go to this socket; its end is ours", parse_events_fd},
+	{"S", NULL, "wait for QMP's cont before the guest runs", parse_freeze},
 	{"kvm-fd", "N", "an open /dev/kvm", parse_kvm_fd},
 	{"name", "TEXT", "name of the machine, for messages", parse_name},
 	{"no-reboot", NULL, "end when the guest resets (always so)", parse_no_reboot},
@@ -398,6 +434,7 @@ int options_parse(int argc, char *const *argv, struct options *out, struct err *
 		.vcpus = 1,
 		.serial_fd = -1,
 		.monitor_fd = -1,
+		.events_fd = -1,
 		.kvm_fd = -1,
 	};
 	for (int i = 1; i < argc; i++) {

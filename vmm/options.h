@@ -16,6 +16,7 @@
 #define OPTIONS_MAX_DEVICES 64
 #define OPTIONS_MAX_DRIVES  64
 #define OPTIONS_MAX_COPIES  128
+#define OPTIONS_MAX_QMP     4
 
 enum option_serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_FD };
 
@@ -62,7 +63,11 @@ struct options {
 	const char *serial_path;
 	int64_t serial_fd;
 	int64_t monitor_fd;
+	int64_t events_fd; /* the monitor's former protocol */
 	int64_t kvm_fd;
+	const char *qmp[OPTIONS_MAX_QMP]; /* sockets to listen at */
+	size_t nqmp;
+	bool freeze;    /* wait for QMP's cont */
 	bool no_reboot; /* always so: the vmm ends when the guest does */
 	bool help;
 	bool version;

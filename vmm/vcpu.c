@@ -24,6 +24,7 @@ struct vcpu {
 	pthread_mutex_t lock; /* guards what follows; never held in the guest or in a device */
 	pthread_cond_t changed;
 	uint32_t holds;
+	pid_t tid; /* 0: the thread has not begun */
 	bool stopping;
 	bool ended;   /* the guest ended here: nothing to run until a replace */
 	bool resting; /* the thread is outside the guest and its devices, and stays so */
@@ -196,6 +197,14 @@ static bool run_guest(struct vcpu *v)
 	return false;
 }
 
+static void set_tid(struct vcpu *v)
+{
+	(void)pthread_mutex_lock(&v->lock);
+	v->tid = gettid();
+	(void)pthread_cond_broadcast(&v->changed);
+	(void)pthread_mutex_unlock(&v->lock);
+}
+
 static void *run_vcpu(void *arg)
 {
 	struct vcpu *v = arg;
@@ -203,6 +212,7 @@ static void *run_vcpu(void *arg)
 
 	(void)snprintf(name, sizeof(name), "CPU %u/KVM", v->kvm.idx);
 	(void)pthread_setname_np(pthread_self(), name);
+	set_tid(v);
 	while (await_turn(v)) {
 		if (!run_guest(v))
 			set_ended(v);
@@ -283,6 +293,20 @@ void vcpu_replace(struct vcpu *v, struct kvm_vcpu *with)
 	*with = (struct kvm_vcpu){.fd = -1};
 	v->ended = false;
 	(void)pthread_mutex_unlock(&v->lock);
+}
+
+pid_t vcpu_tid(struct vcpu *v)
+{
+	pid_t tid;
+
+	if (!v->started)
+		return 0;
+	(void)pthread_mutex_lock(&v->lock);
+	while (v->tid == 0)
+		(void)pthread_cond_wait(&v->changed, &v->lock);
+	tid = v->tid;
+	(void)pthread_mutex_unlock(&v->lock);
+	return tid;
 }
 
 void vcpu_stop(struct vcpu *v)

@@ -17,6 +17,7 @@
 #define NACRE_VMM_VCPU_H
 
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "base/compiler.h"
@@ -61,6 +62,9 @@ int vcpu_await_rest(struct vcpu *vcpu, const struct timespec *deadline, struct e
 void vcpu_release(struct vcpu *vcpu);
 /* While held and at rest: the KVM vCPU it runs from now on, taken from `with`. An end of the guest is forgotten. */
 void vcpu_replace(struct vcpu *vcpu, struct kvm_vcpu *with);
+
+/* Its thread, for those who pin it to a processor; 0 when none runs. */
+pid_t vcpu_tid(struct vcpu *vcpu);
 
 /* Takes it out of the guest and joins its thread. Nothing when it was not started. */
 void vcpu_stop(struct vcpu *vcpu);

@@ -1,0 +1,37 @@
+/* A QMP server with an engine that only notes what it is asked, and clients that talk to it over socket pairs. */
+#ifndef NACRE_TESTS_UNIT_QMP_WORLD_H
+#define NACRE_TESTS_UNIT_QMP_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <json-c/json.h>
+
+#include "base/loop.h"
+#include "vmm/qmp/qmp.h"
+
+struct qmp_world {
+	struct loop *loop;
+	struct qmp *qmp;
+	char calls[256]; /* what the engine was asked, a word each */
+	int fail_with;   /* errno of the next call that can fail; 0: it works */
+	bool agent;      /* the guest has one */
+	bool closed;     /* the monitor's client has gone */
+	char *text;      /* what the last qmp_world_hear heard */
+};
+
+int qmp_world_setup(void **state);
+int qmp_world_teardown(void **state);
+
+/* A client; its end of the socket, not blocking. */
+int qmp_world_connect(struct qmp_world *w, bool monitor);
+/* The same, greeted and negotiated. */
+int qmp_world_ready(struct qmp_world *w);
+/* Sends, with a descriptor unless it is -1. */
+void qmp_world_send(int client, const char *text, int fd);
+/* Lets the server do what there is to do, and returns all that the client can read then: lent until the next time. */
+const char *qmp_world_hear(struct qmp_world *w, int client);
+/* Sends a command and hears the answer. */
+const char *qmp_world_say(struct qmp_world *w, int client, const char *text);
+
+#endif

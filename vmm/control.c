@@ -1,0 +1,272 @@
+/* Puts the machine and its controllers together; see the header. */
+#include "vmm/control.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "vmm/machine.h"
+#include "vmm/machine_config.h"
+#include "vmm/monitor.h"
+#include "vmm/open.h"
+#include "vmm/qmp/qmp.h"
+
+#define DRAIN_MS 500
+
+struct control {
+	const struct options *options;
+	struct machine_config config;
+	struct loop *loop;
+	struct loop_source *signals;
+	struct qmp *qmp;
+	struct monitor *monitor;
+	struct machine *machine;
+	uint64_t exec_us, jail_us;
+	bool agent; /* one connects to the monitor */
+
+	/* Why the loop stopped. */
+	bool guest_ended;
+	enum guest_end end;
+	const char *detail;
+	enum qmp_cause cause; /* when it was not the guest */
+};
+
+static void on_guest_end(void *arg, enum guest_end end, const char *detail)
+{
+	struct control *c = arg;
+
+	c->guest_ended = true;
+	c->end = end;
+	c->detail = detail;
+	loop_stop(c->loop);
+}
+
+static void on_monitor_closed(void *arg)
+{
+	struct control *c = arg;
+
+	c->cause = QMP_HOST_ERROR;
+	loop_stop(c->loop);
+}
+
+static void on_signal(void *arg, int signo UNUSED)
+{
+	struct control *c = arg;
+
+	c->cause = QMP_HOST_SIGNAL;
+	loop_stop(c->loop);
+}
+
+static int add_signals(struct control *c, struct err *err)
+{
+	sigset_t set;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	return loop_add_signals(c->loop, &set, on_signal, c, &c->signals, err);
+}
+
+static int do_stop(void *self, struct err *err)
+{
+	struct control *c = self;
+
+	return machine_pause(c->machine, err);
+}
+
+static int do_cont(void *self, struct err *err)
+{
+	struct control *c = self;
+
+	return machine_resume(c->machine, err);
+}
+
+static int do_reset(void *self, struct err *err)
+{
+	struct control *c = self;
+
+	return machine_reset(c->machine, err);
+}
+
+static void do_quit(void *self)
+{
+	struct control *c = self;
+
+	c->cause = QMP_HOST_QUIT;
+	loop_stop(c->loop);
+}
+
+static bool has_agent(void *self)
+{
+	const struct control *c = self;
+
+	return c->agent;
+}
+
+static struct qmp_start_times start_times(void *self)
+{
+	const struct control *c = self;
+	const struct machine_times t = machine_times(c->machine);
+
+	return (struct qmp_start_times){.exec_us = c->exec_us,
+					.jail_us = c->jail_us,
+					.memory_us = t.memory_us,
+					.devices_us = t.devices_us,
+					.kernel_us = t.kernel_us,
+					.entry_us = t.entry_us};
+}
+
+static pid_t tid_of_vcpu(void *self, uint32_t idx)
+{
+	const struct control *c = self;
+
+	return machine_vcpu_tid(c->machine, idx);
+}
+
+static int start_qmp(struct control *c, struct err *err)
+{
+	static const struct qmp_engine_ops ops = {.stop = do_stop,
+						  .cont = do_cont,
+						  .reset = do_reset,
+						  .quit = do_quit,
+						  .has_agent = has_agent,
+						  .start_times = start_times,
+						  .vcpu_tid = tid_of_vcpu};
+	const struct qmp_engine engine = {.ops = &ops,
+					  .self = c,
+					  .vcpus = c->config.vcpus,
+					  .max_vcpus = c->config.max_vcpus ? c->config.max_vcpus
+									   : c->config.vcpus};
+	int rc = qmp_create(c->loop, &engine, &c->qmp, err);
+
+	for (size_t i = 0; rc == 0 && i < c->options->nqmp; i++) {
+		AUTO_FD int fd = -1;
+
+		rc = open_listener(c->options->qmp[i], "-qmp", &fd, err);
+		if (rc == 0)
+			rc = qmp_add_listener(c->qmp, fd, err);
+		if (rc == 0)
+			fd = -1;
+	}
+	if (rc == 0 && c->options->monitor_fd >= 0)
+		rc = qmp_add_monitor(c->qmp, (int)c->options->monitor_fd, on_monitor_closed, c,
+				     err);
+	if (rc == 0 && c->options->events_fd >= 0)
+		rc = monitor_create((int)c->options->events_fd, c->loop, on_monitor_closed, c,
+				    &c->monitor, err);
+	return rc;
+}
+
+/* POWERDOWN is the monitor's to carry out: it needs one, and an agent that listens to it. */
+static bool monitored_agent(const struct options *o)
+{
+	for (size_t i = 0; i < o->ndevices; i++) {
+		if (o->devices[i].kind == OPTION_DEVICE_VSOCK && o->devices[i].agent_fd >= 0)
+			return o->monitor_fd >= 0;
+	}
+	return false;
+}
+
+int control_create(const struct options *options, uint64_t exec_us, struct control **out,
+		   struct err *err)
+{
+	CLEANUP(own_control_destroy) struct control *c = calloc(1, sizeof(*c));
+	const struct machine_events events = {.on_end = on_guest_end, .arg = c};
+	int rc;
+
+	if (!c)
+		return err_set(err, ENOMEM, "engine");
+	c->options = options;
+	c->exec_us = exec_us;
+	c->detail = "";
+	c->agent = monitored_agent(options);
+	rc = machine_config_open(options, &c->config, err);
+	if (rc == 0)
+		rc = loop_create(&c->loop, err);
+	if (rc == 0)
+		rc = add_signals(c, err);
+	if (rc == 0)
+		rc = start_qmp(c, err);
+	c->jail_us = machine_now_us();
+	if (rc == 0)
+		rc = machine_create(&c->config, c->loop, &events, &c->machine, err);
+	if (rc < 0)
+		return rc;
+	*out = TAKE_PTR(&c);
+	return 0;
+}
+
+static int start_guest(struct control *c, struct err *err)
+{
+	int rc = c->options->freeze ? machine_pause(c->machine, err) : 0;
+	struct machine_times times;
+
+	if (rc == 0)
+		rc = machine_start(c->machine, err);
+	if (rc < 0 || c->options->freeze)
+		return rc;
+	qmp_started(c->qmp);
+	times = machine_times(c->machine);
+	times.exec_us = c->exec_us;
+	monitor_send_running(c->monitor, &times);
+	return 0;
+}
+
+/* What the end of the guest is called, and whether it was one that nobody wants. */
+static const struct {
+	enum qmp_cause cause;
+	const char *crash;
+} ends[] = {
+	[GUEST_RESET] = {QMP_GUEST_RESET, NULL},
+	[GUEST_SHUTDOWN] = {QMP_GUEST_SHUTDOWN, NULL},
+	[GUEST_TRIPLE_FAULT] = {QMP_GUEST_PANIC, "triple fault"},
+	[GUEST_INTERNAL_ERROR] = {QMP_HOST_ERROR, "KVM could not go on"},
+};
+
+/* The console's last words leave before the news of the end does. */
+static int finish(struct control *c)
+{
+	char crash[256];
+
+	machine_stop(c->machine);
+	if (!c->guest_ended) {
+		qmp_ended(c->qmp, c->cause, NULL);
+		return 0;
+	}
+	monitor_send_ended(c->monitor, c->end, c->detail);
+	(void)snprintf(crash, sizeof(crash), "%s%s%s", ends[c->end].crash ? ends[c->end].crash : "",
+		       *c->detail ? ": " : "", c->detail);
+	qmp_ended(c->qmp, ends[c->end].cause, ends[c->end].crash ? crash : NULL);
+	if (c->end != GUEST_INTERNAL_ERROR)
+		return 0;
+	log_error("the guest ended by an internal error: %s", c->detail);
+	return 1;
+}
+
+int control_run(struct control *c, int *status, struct err *err)
+{
+	int rc = start_guest(c, err);
+
+	if (rc == 0)
+		rc = loop_run(c->loop, err);
+	if (rc < 0)
+		return rc;
+	*status = finish(c);
+	qmp_drain(c->qmp, DRAIN_MS);
+	return 0;
+}
+
+void control_destroy(struct control *c)
+{
+	if (!c)
+		return;
+	machine_destroy(c->machine);
+	monitor_destroy(c->monitor);
+	qmp_destroy(c->qmp);
+	loop_remove(c->signals);
+	loop_destroy(c->loop);
+	machine_config_done(&c->config);
+	free(c);
+}

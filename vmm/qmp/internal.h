@@ -1,0 +1,121 @@
+/* What the files of QMP share. */
+#ifndef NACRE_VMM_QMP_INTERNAL_H
+#define NACRE_VMM_QMP_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/qmp/fds.h"
+#include "vmm/qmp/json.h"
+#include "vmm/qmp/qmp.h"
+#include "vmm/qmp/schema.h"
+
+/* QEMU's SysEmuTarget, and its name for a vCPU of the host's model. */
+#define QMP_TARGET      "x86_64"
+#define QMP_VCPU_DRIVER "host-x86_64-cpu"
+
+struct qmp_client;
+
+/* QapiErrorClass of QEMU. */
+enum qmp_error_class {
+	QMP_GENERIC_ERROR,
+	QMP_COMMAND_NOT_FOUND,
+	QMP_DEVICE_NOT_ACTIVE,
+	QMP_DEVICE_NOT_FOUND,
+	QMP_KVM_MISSING_CAP
+};
+
+/* One command under way. */
+struct qmp_call {
+	struct qmp *qmp;
+	struct qmp_client *client;
+	struct json_object *args;         /* checked */
+	struct json_object *ret;          /* the handler's answer; NULL: {} */
+	enum qmp_error_class error_class; /* of its error; generic at first */
+	bool announce; /* tell the client, after the answer, that the guest runs */
+};
+
+/* An event of a limited kind that waits for its time. */
+struct qmp_held_event {
+	struct qmp *qmp;
+	struct json_object *message;
+	struct loop_source *timer;
+	uint64_t last_ms; /* 0: never sent */
+};
+
+struct qmp {
+	struct loop *loop;
+	struct qmp_engine engine;
+	enum qmp_state state;
+	bool started; /* the guest has run */
+	struct qmp_client *clients[QMP_MAX_CLIENTS];
+	struct {
+		int fd;
+		struct loop_source *source;
+	} listeners[QMP_MAX_LISTENERS];
+	size_t nlisteners;
+	struct qmp_held_event *held; /* one for each of qmp_events */
+	void (*on_monitor_close)(void *arg);
+	void *monitor_arg;
+};
+
+/* --- client.c --------------------------------------------------------------------------------------------------- */
+/* Takes a place in qmp->clients and sends the greeting. `fd` is the client's from success on. */
+int qmp_client_create(struct qmp *qmp, int fd, bool monitor, struct err *err) MUST_CHECK;
+void qmp_client_destroy(struct qmp_client *client);
+bool qmp_client_negotiated(const struct qmp_client *client);
+void qmp_client_negotiate(struct qmp_client *client);
+bool qmp_client_is_monitor(const struct qmp_client *client);
+struct qmp_fds *qmp_client_fds(struct qmp_client *client); /* lent */
+/* Sends one message. Lost, with a log line, when the client has too much unread. */
+void qmp_client_send(struct qmp_client *client, struct json_object *message);
+/* Writes what it can; true when nothing is left. For qmp_drain. */
+bool qmp_client_flush(struct qmp_client *client, int *fd);
+
+/* --- dispatch.c ------------------------------------------------------------------------------------------------- */
+/* Carries out one request and sends the answer. */
+void qmp_dispatch(struct qmp *qmp, struct qmp_client *client, struct json_object *request);
+void qmp_send_error(struct qmp_client *client, struct json_object *id,
+		    enum qmp_error_class error_class, const char *text);
+
+/* --- event.c ---------------------------------------------------------------------------------------------------- */
+int qmp_events_init(struct qmp *qmp, struct err *err) MUST_CHECK;
+void qmp_events_done(struct qmp *qmp);
+/* To all clients that have negotiated. Takes `data`, which the table describes; NULL: none. */
+void qmp_emit(struct qmp *qmp, const char *name, struct json_object *data);
+/* To one client: what it missed. */
+void qmp_send_running(struct qmp *qmp, struct qmp_client *client);
+
+/* --- what several commands say ------------------------------------------------------------------------------------ */
+struct json_object *qmp_version(void);
+struct json_object *qmp_start_times(struct qmp *qmp);
+const char *qmp_state_name(enum qmp_state state);
+
+/* --- the handlers, by file ------------------------------------------------------------------------------------------ */
+#define QMP_HANDLER(name) int name(struct qmp_call *call, struct err *err)
+/* introspect.c */
+QMP_HANDLER(qmp_query_version);
+QMP_HANDLER(qmp_query_commands);
+QMP_HANDLER(qmp_query_events);
+QMP_HANDLER(qmp_query_schema);
+/* cmd_run.c */
+QMP_HANDLER(qmp_capabilities);
+QMP_HANDLER(qmp_quit);
+QMP_HANDLER(qmp_stop);
+QMP_HANDLER(qmp_cont);
+QMP_HANDLER(qmp_system_reset);
+QMP_HANDLER(qmp_system_powerdown);
+QMP_HANDLER(qmp_query_status);
+/* cmd_machine.c */
+QMP_HANDLER(qmp_query_kvm);
+QMP_HANDLER(qmp_query_target);
+QMP_HANDLER(qmp_query_machines);
+QMP_HANDLER(qmp_query_start_times);
+/* cmd_cpu.c */
+QMP_HANDLER(qmp_query_cpus);
+QMP_HANDLER(qmp_query_cpus_fast);
+QMP_HANDLER(qmp_query_hotpluggable_cpus);
+
+#endif
