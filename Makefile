@@ -149,6 +149,7 @@ VMM := \
 	vmm/qmp/types.o \
 	vmm/serial.o \
 	vmm/sink.o \
+	vmm/tap.o \
 	vmm/slots.o \
 	vmm/vcpu.o \
 	vmm/virtio/chain.o \

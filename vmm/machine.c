@@ -148,6 +148,8 @@ static int make_slots(struct machine *m, struct machine_config *c, struct err *e
 		rc = slots_add(m->slots, &c->devices[i], err);
 	for (uint32_t i = 0; rc == 0 && i < c->spare_blk; i++)
 		rc = slots_add_spare(m->slots, DEVICE_BLK, err);
+	for (uint32_t i = 0; rc == 0 && i < c->spare_net; i++)
+		rc = slots_add_spare(m->slots, DEVICE_NET, err);
 	return rc;
 }
 

@@ -22,12 +22,13 @@
 #define MACHINE_MAX_DEVICES 64  /* spare slots included */
 #define MACHINE_ID_BYTES    128 /* of what is plugged, NUL included */
 
-enum machine_device_kind { DEVICE_RNG, DEVICE_BLK, DEVICE_FS, DEVICE_VSOCK };
+enum machine_device_kind { DEVICE_RNG, DEVICE_BLK, DEVICE_NET, DEVICE_FS, DEVICE_VSOCK };
 
 struct machine_device {
 	enum machine_device_kind kind;
 	union {
 		struct dev_blk_params blk;
+		struct dev_net_params net; /* descriptors gone into the machine: ntaps is 0 */
 		struct dev_fs_params fs;
 		struct dev_vsock_params vsock;
 	};
@@ -42,6 +43,7 @@ struct machine_config {
 	uint32_t
 		max_vcpus; /* described to the guest, which may bring them on line; >= vcpus, or 0: as many */
 	uint32_t spare_blk; /* empty slots for machine_plug */
+	uint32_t spare_net; /* likewise */
 	int kvm_fd;         /* -1: open /dev/kvm */
 	bool serial;        /* the guest has a console */
 	int serial_out_fd;  /* duplicated, as the next: -1: output is dropped */

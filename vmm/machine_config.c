@@ -8,6 +8,7 @@
 
 #include "base/own.h"
 #include "vmm/open.h"
+#include "vmm/tap.h"
 
 /* A descriptor that both reads and writes (a socket, a terminal) takes input too. */
 static int input_side(int fd)
@@ -53,6 +54,40 @@ static int open_blk(const struct option_drive *drive, struct dev_blk_params *p, 
 	return open_adopt(drive->fd, "-drive", &p->fd, err);
 }
 
+static int adopt_taps(const struct option_netdev *n, struct dev_net_params *p, struct err *err)
+{
+	int numbers[DEV_NET_MAX_PAIRS];
+	unsigned count = 1;
+	int rc = 0;
+
+	if (n->fds)
+		rc = tap_parse_fds(n->fds, numbers, DEV_NET_MAX_PAIRS, &count);
+	else
+		numbers[0] = (int)n->fd;
+	if (rc < 0)
+		return err_set(err, -rc, "-netdev tap: fds=%s", n->fds);
+	for (; rc == 0 && p->ntaps < count; p->ntaps += rc == 0)
+		rc = open_adopt(numbers[p->ntaps], "-netdev tap", &p->tap_fds[p->ntaps], err);
+	return rc;
+}
+
+static int open_net(const struct option_device *d, const struct option_netdev *n,
+		    struct dev_net_params *p, struct err *err)
+{
+	unsigned queues = n->queues > 0 ? (unsigned)n->queues : 1;
+	int rc;
+
+	memcpy(p->mac, d->mac, sizeof(p->mac));
+	p->mtu = (uint16_t)d->mtu;
+	if (!n->ifname)
+		return adopt_taps(n, p, err);
+	rc = tap_open(n->ifname, queues, p->tap_fds, err);
+	if (rc < 0)
+		return err_wrap(err, "-netdev tap");
+	p->ntaps = queues;
+	return 0;
+}
+
 static int open_fs(const struct option_device *d, struct dev_fs_params *p, struct err *err)
 {
 	p->readonly = d->readonly;
@@ -88,6 +123,9 @@ static int open_device(const struct options *o, const struct option_device *from
 		to->kind = DEVICE_BLK;
 		to->blk.fd = -1;
 		return open_blk(options_drive(o, from->drive), &to->blk, err);
+	case OPTION_DEVICE_NET:
+		to->kind = DEVICE_NET;
+		return open_net(from, options_netdev(o, from->netdev), &to->net, err);
 	case OPTION_DEVICE_FS:
 		to->kind = DEVICE_FS;
 		to->fs.root_fd = -1;
@@ -131,6 +169,10 @@ static void close_device(struct machine_device *d)
 		break;
 	case DEVICE_BLK:
 		own_close(&d->blk.fd);
+		break;
+	case DEVICE_NET:
+		while (d->net.ntaps > 0)
+			own_close(&d->net.tap_fds[--d->net.ntaps]);
 		break;
 	case DEVICE_FS:
 		own_close(&d->fs.root_fd);

@@ -8,11 +8,15 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "vmm/arch/arch.h"
+#include "vmm/dev/dev.h"
 #include "vmm/props.h"
+#include "vmm/tap.h"
 
 #define DEFAULT_MEMORY_MIB 256
 /* What 46 bits of guest physical address leave for RAM, generously rounded down. */
 #define MAX_MEMORY_MIB (16ULL << 20)
+
+#define MTU_MIN 68 /* virtio 1.2, 5.1.4.1 */
 
 #define CID_MIN 3 /* virtio 1.2, 5.10.4: 0 to 2 are reserved */
 #define CID_MAX 0xfffffffeLL
@@ -215,14 +219,86 @@ static int parse_drive(struct options *o, const char *arg, struct err *err)
 	return 0;
 }
 
-static int check_blk(const struct option_device *d, struct err *err)
+static int check_netdev(const struct options *o, const struct option_netdev *n, const char *arg,
+			struct err *err)
+{
+	unsigned count;
+	int fds[DEV_NET_MAX_PAIRS];
+
+	if (!n->type || strcmp(n->type, "tap") != 0)
+		return err_say(err, EINVAL, "-netdev %s: tap is all there is", arg);
+	if (!n->id)
+		return err_say(err, EINVAL, "-netdev %s: id= is missing", arg);
+	if ((n->ifname != NULL) + (n->fds != NULL) + (n->fd >= 0) != 1)
+		return err_say(err, EINVAL, "-netdev %s: one of ifname=, fd= and fds= is needed",
+			       arg);
+	if (n->fds && tap_parse_fds(n->fds, fds, ARRAY_SIZE(fds), &count) < 0)
+		return err_say(err, EINVAL, "-netdev %s: fds= is N:N:..., of at most %zu numbers",
+			       arg, ARRAY_SIZE(fds));
+	if (n->queues > 0 && !n->ifname && n->queues != (n->fds ? (int64_t)count : 1))
+		return err_say(err, EINVAL, "-netdev %s: queues= does not fit the descriptors",
+			       arg);
+	if (n->vhost)
+		return err_say(err, EINVAL, "-netdev %s: vhost=off is all there is", arg);
+	if ((n->script && strcmp(n->script, "no") != 0) ||
+	    (n->downscript && strcmp(n->downscript, "no") != 0))
+		return err_say(err, EINVAL, "-netdev %s: scripts are not run: script=no", arg);
+	if (options_netdev(o, n->id))
+		return err_say(err, EINVAL, "-netdev %s: the id is taken", arg);
+	return 0;
+}
+
+static int parse_netdev(struct options *o, const char *arg, struct err *err)
+{
+	static const struct prop props[] = {
+		{"id", PROP_STRING, offsetof(struct option_netdev, id), 0, 0},
+		{"ifname", PROP_STRING, offsetof(struct option_netdev, ifname), 0, 0},
+		{"fd", PROP_FD, offsetof(struct option_netdev, fd), 0, 0},
+		{"fds", PROP_STRING, offsetof(struct option_netdev, fds), 0, 0},
+		{"queues", PROP_NUMBER, offsetof(struct option_netdev, queues), 1,
+		 DEV_NET_MAX_PAIRS},
+		{"vhost", PROP_BOOL, offsetof(struct option_netdev, vhost), 0, 0},
+		{"script", PROP_STRING, offsetof(struct option_netdev, script), 0, 0},
+		{"downscript", PROP_STRING, offsetof(struct option_netdev, downscript), 0, 0},
+	};
+	struct option_netdev n = {.fd = -1};
+	char *copy = copy_arg(o, arg, err);
+	int rc;
+
+	if (!copy)
+		return -err->code;
+	n.type = props_next(&copy);
+	rc = props_parse(copy, props, ARRAY_SIZE(props), &n, "-netdev", err);
+	if (rc == 0)
+		rc = check_netdev(o, &n, arg, err);
+	if (rc < 0)
+		return rc;
+	if (o->nnetdevs == OPTIONS_MAX_NETDEVS)
+		return err_say(err, E2BIG, "-netdev %s: too many", arg);
+	o->netdevs[o->nnetdevs++] = n;
+	return 0;
+}
+
+static int check_net(struct option_device *d, struct err *err)
+{
+	if (!d->netdev)
+		return err_say(err, EINVAL, "-device virtio-net-device: netdev= is missing");
+	if (d->mac_text && tap_parse_mac(d->mac_text, d->mac) < 0)
+		return err_say(err, EINVAL,
+			       "-device virtio-net-device: mac=%s is not of the form "
+			       "52:54:00:12:34:56",
+			       d->mac_text);
+	return 0;
+}
+
+static int check_blk(struct option_device *d, struct err *err)
 {
 	if (!d->drive)
 		return err_say(err, EINVAL, "-device virtio-blk-device: drive= is missing");
 	return 0;
 }
 
-static int check_fs(const struct option_device *d, struct err *err)
+static int check_fs(struct option_device *d, struct err *err)
 {
 	size_t len = d->tag ? strlen(d->tag) : 0;
 
@@ -235,7 +311,7 @@ static int check_fs(const struct option_device *d, struct err *err)
 	return 0;
 }
 
-static int check_vsock(const struct option_device *d, struct err *err)
+static int check_vsock(struct option_device *d, struct err *err)
 {
 	if (d->guest_cid == 0)
 		return err_say(err, EINVAL, "-device virtio-vsock-device: guest-cid= is missing");
@@ -254,6 +330,13 @@ static const struct prop rng_props[] = {
 static const struct prop blk_props[] = {
 	{"id", PROP_STRING, offsetof(struct option_device, id), 0, 0},
 	{"drive", PROP_STRING, offsetof(struct option_device, drive), 0, 0},
+};
+
+static const struct prop net_props[] = {
+	{"id", PROP_STRING, offsetof(struct option_device, id), 0, 0},
+	{"netdev", PROP_STRING, offsetof(struct option_device, netdev), 0, 0},
+	{"mac", PROP_STRING, offsetof(struct option_device, mac_text), 0, 0},
+	{"mtu", PROP_NUMBER, offsetof(struct option_device, mtu), MTU_MIN, UINT16_MAX},
 };
 
 static const struct prop fs_props[] = {
@@ -277,10 +360,11 @@ static const struct {
 	enum option_device_kind kind;
 	const struct prop *props;
 	size_t nprops;
-	int (*check)(const struct option_device *d, struct err *err);
+	int (*check)(struct option_device *d, struct err *err);
 } device_kinds[] = {
 	{"virtio-rng-device", OPTION_DEVICE_RNG, rng_props, ARRAY_SIZE(rng_props), NULL},
 	{"virtio-blk-device", OPTION_DEVICE_BLK, blk_props, ARRAY_SIZE(blk_props), check_blk},
+	{"virtio-net-device", OPTION_DEVICE_NET, net_props, ARRAY_SIZE(net_props), check_net},
 	{"virtio-fs-device", OPTION_DEVICE_FS, fs_props, ARRAY_SIZE(fs_props), check_fs},
 	{"virtio-vsock-device", OPTION_DEVICE_VSOCK, vsock_props, ARRAY_SIZE(vsock_props),
 	 check_vsock},
@@ -347,11 +431,14 @@ static const struct option option_table[] = {
 	{"serial", "stdio|file:PATH|fd:N|none", "where the console goes (none)", parse_serial},
 	{"device", "KIND,KEY=VALUE,...",
 	 "virtio-rng-device, virtio-blk-device,drive=ID,\n"
+	 "virtio-net-device,netdev=ID[,mac=A][,mtu=N],\n"
 	 "virtio-fs-device,tag=T,dir=PATH|fd=N[,readonly=on],\n"
 	 "virtio-vsock-device,guest-cid=N[,path=P|listen-fd=N][,agent-fd=N]",
 	 parse_device},
 	{"drive", "id=ID,file=PATH|fd=N[,readonly=on][,serial=S]", "a disk for virtio-blk-device",
 	 parse_drive},
+	{"netdev", "tap,id=ID,ifname=NAME[,queues=N]|fd=N|fds=N:N...[,vhost=off]",
+	 "a tap for virtio-net-device", parse_netdev},
 	{"qmp", "unix:PATH,server,nowait", "QMP is spoken there", parse_qmp},
 	{"monitor-fd", "N", "QMP is spoken over this socket; its end is ours", parse_monitor_fd},
 	{"events-fd", "N", "events go to this socket; its end is ours", parse_events_fd},
@@ -386,6 +473,15 @@ const struct option_drive *options_drive(const struct options *o, const char *id
 	return NULL;
 }
 
+const struct option_netdev *options_netdev(const struct options *o, const char *id)
+{
+	for (size_t i = 0; i < o->nnetdevs; i++) {
+		if (!strcmp(o->netdevs[i].id, id))
+			return &o->netdevs[i];
+	}
+	return NULL;
+}
+
 static const struct option *find_option(const char *arg)
 {
 	const char *name = arg + (str_starts(arg, "--") ? 2 : 1);
@@ -399,6 +495,27 @@ static const struct option *find_option(const char *arg)
 	return NULL;
 }
 
+/* What a device is the front of: there, and nobody else's. */
+static int check_backend(const struct options *o, size_t i, struct err *err)
+{
+	const struct option_device *d = &o->devices[i];
+	bool is_net = d->kind == OPTION_DEVICE_NET;
+	const char *id = is_net ? d->netdev : d->drive;
+	const char *what = is_net ? "-device virtio-net-device" : "-device virtio-blk-device";
+
+	if (is_net ? !options_netdev(o, id) : !options_drive(o, id))
+		return err_say(err, EINVAL, "%s: no %s has the id '%s'", what,
+			       is_net ? "-netdev" : "-drive", id);
+	for (size_t j = 0; j < i; j++) {
+		const struct option_device *other = &o->devices[j];
+
+		if (other->kind == d->kind && !strcmp(is_net ? other->netdev : other->drive, id))
+			return err_say(err, EINVAL, "%s: the %s '%s' is used twice", what,
+				       is_net ? "netdev" : "drive", id);
+	}
+	return 0;
+}
+
 static int check_whole(const struct options *o, struct err *err)
 {
 	if (o->help || o->version)
@@ -406,23 +523,13 @@ static int check_whole(const struct options *o, struct err *err)
 	if (!o->kernel)
 		return err_say(err, EINVAL, "-kernel is missing");
 	for (size_t i = 0; i < o->ndevices; i++) {
-		const struct option_device *d = &o->devices[i];
+		enum option_device_kind kind = o->devices[i].kind;
+		int rc = 0;
 
-		if (d->kind != OPTION_DEVICE_BLK)
-			continue;
-		if (!options_drive(o, d->drive))
-			return err_say(err, EINVAL,
-				       "-device virtio-blk-device: no -drive has the id "
-				       "'%s'",
-				       d->drive);
-		for (size_t j = 0; j < i; j++) {
-			if (o->devices[j].kind == OPTION_DEVICE_BLK &&
-			    !strcmp(o->devices[j].drive, d->drive))
-				return err_say(
-					err, EINVAL,
-					"-device virtio-blk-device: the drive '%s' is used twice",
-					d->drive);
-		}
+		if (kind == OPTION_DEVICE_BLK || kind == OPTION_DEVICE_NET)
+			rc = check_backend(o, i, err);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #define OPTIONS_MAX_DEVICES 64
 #define OPTIONS_MAX_DRIVES  64
+#define OPTIONS_MAX_NETDEVS 64
 #define OPTIONS_MAX_COPIES  128
 #define OPTIONS_MAX_QMP     4
 
@@ -23,6 +24,7 @@ enum option_serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_FD };
 enum option_device_kind {
 	OPTION_DEVICE_RNG,
 	OPTION_DEVICE_BLK,
+	OPTION_DEVICE_NET,
 	OPTION_DEVICE_FS,
 	OPTION_DEVICE_VSOCK
 };
@@ -37,11 +39,27 @@ struct option_drive {
 	bool readonly;
 };
 
+struct option_netdev {
+	const char *type; /* "tap" is all there is */
+	const char *id;
+	const char *ifname;
+	const char *fds;    /* "3:4" */
+	const char *script; /* "no" is all there is, as for the next */
+	const char *downscript;
+	int64_t fd;
+	int64_t queues;
+	bool vhost; /* always off */
+};
+
 struct option_device {
 	enum option_device_kind kind;
 	const char *id;
-	const char *rng;   /* accepted for QEMU's sake */
-	const char *drive; /* blk */
+	const char *rng;      /* accepted for QEMU's sake */
+	const char *drive;    /* blk */
+	const char *netdev;   /* net, as the next three */
+	const char *mac_text; /* parsed: `mac` */
+	uint8_t mac[6];
+	int64_t mtu;
 	const char *tag;   /* fs */
 	const char *dir;   /* fs */
 	const char *path;  /* vsock: listen there */
@@ -73,6 +91,8 @@ struct options {
 	bool version;
 	struct option_drive drives[OPTIONS_MAX_DRIVES];
 	size_t ndrives;
+	struct option_netdev netdevs[OPTIONS_MAX_NETDEVS];
+	size_t nnetdevs;
 	struct option_device devices[OPTIONS_MAX_DEVICES];
 	size_t ndevices;
 
@@ -87,6 +107,8 @@ void options_done(struct options *options);
 
 /* The drive a blk device names; checked by options_parse to be there. */
 const struct option_drive *options_drive(const struct options *options, const char *id);
+/* Likewise for a net device. */
+const struct option_netdev *options_netdev(const struct options *options, const char *id);
 
 void options_help(FILE *to);
 

@@ -58,10 +58,8 @@ void slots_destroy(struct slots *s)
 static int pick_loop(struct slots *s, struct slot *slot, struct loop **out, struct err *err)
 {
 	static const char *const names[] = {
-		[DEVICE_RNG] = NULL,
-		[DEVICE_BLK] = "blk",
-		[DEVICE_FS] = "fs",
-		[DEVICE_VSOCK] = "vsock",
+		[DEVICE_RNG] = NULL, [DEVICE_BLK] = "blk",     [DEVICE_NET] = "net",
+		[DEVICE_FS] = "fs",  [DEVICE_VSOCK] = "vsock",
 	};
 	int rc;
 
@@ -92,6 +90,11 @@ static int make_backend(struct slots *s, struct slot *slot, struct machine_devic
 		rc = dev_blk_create(&d->blk, mem, loop, &slot->dev, err);
 		if (rc == 0)
 			d->blk.fd = -1;
+		return rc;
+	case DEVICE_NET:
+		rc = dev_net_create(&d->net, mem, loop, &slot->dev, err);
+		if (rc == 0)
+			d->net.ntaps = 0;
 		return rc;
 	case DEVICE_FS:
 		rc = dev_fs_create(&d->fs, mem, loop, &slot->dev, err);
@@ -162,8 +165,9 @@ int slots_add_spare(struct slots *s, enum machine_device_kind kind, struct err *
 	struct machine_device empty = {.kind = kind};
 	int rc;
 
-	BUG_ON(kind != DEVICE_BLK);
-	empty.blk.fd = -1;
+	BUG_ON(kind != DEVICE_BLK && kind != DEVICE_NET);
+	if (kind == DEVICE_BLK)
+		empty.blk.fd = -1;
 	rc = slots_add(s, &empty, err);
 	if (rc < 0)
 		return err_wrap(err, "spare slot");
@@ -278,6 +282,21 @@ static int pick_spare(struct slots *s, enum machine_device_kind kind, int addr, 
 	return err_say(err, ENOSPC, "all %d spare slots of that kind are taken", nth);
 }
 
+static int fill(struct slot *slot, struct machine_device *d, struct err *err)
+{
+	bool is_net = slot->kind == DEVICE_NET;
+	int rc = is_net ? dev_net_fill(slot->dev, &d->net, err)
+			: dev_blk_fill(slot->dev, &d->blk, err);
+
+	if (rc < 0)
+		return rc;
+	if (is_net)
+		d->net.ntaps = 0;
+	else
+		d->blk.fd = -1;
+	return 0;
+}
+
 int slots_fill(struct slots *s, struct machine_device *d, const char *id, int addr, struct err *err)
 {
 	struct slot *slot;
@@ -291,10 +310,9 @@ int slots_fill(struct slots *s, struct machine_device *d, const char *id, int ad
 	rc = pick_spare(s, d->kind, addr, &slot, err);
 	if (rc < 0)
 		return rc;
-	rc = dev_blk_fill(slot->dev, &d->blk, err);
+	rc = fill(slot, d, err);
 	if (rc < 0)
 		return rc;
-	d->blk.fd = -1;
 	(void)snprintf(slot->id, sizeof(slot->id), "%s", id);
 	return 0;
 }
@@ -305,7 +323,10 @@ int slots_empty(struct slots *s, const char *id, struct err *err)
 
 	if (!slot)
 		return err_say(err, ENODEV, "no plugged device has the id '%s'", id);
-	dev_blk_empty(slot->dev);
+	if (slot->kind == DEVICE_NET)
+		dev_net_empty(slot->dev);
+	else
+		dev_blk_empty(slot->dev);
 	slot->id[0] = '\0';
 	return 0;
 }

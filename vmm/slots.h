@@ -42,7 +42,7 @@ DEFINE_OWNER(slots_destroy, struct slots)
 
 /* The next slot, for good. On success the descriptors of `d` are the device's. -E2BIG when the address map is full. */
 int slots_add(struct slots *slots, struct machine_device *d, struct err *err) MUST_CHECK;
-/* The next slot, spare: `kind` is DEVICE_BLK. */
+/* The next slot, spare: `kind` is DEVICE_BLK or DEVICE_NET. */
 int slots_add_spare(struct slots *slots, enum machine_device_kind kind, struct err *err) MUST_CHECK;
 
 /* Interrupts and notifications go by this VM from now on. */

@@ -60,7 +60,7 @@ static void test_refused(void **state)
 		{{K, "-serial", "file:"}, "-serial file:"},
 		{{K, "-monitor-fd", "x"}, "-monitor-fd x:"},
 		{{K, "-kvm-fd", "4294967296"}, "-kvm-fd"},
-		{{K, "-device", "virtio-net-device"}, "no such device"},
+		{{K, "-device", "virtio-gpu-device"}, "no such device"},
 		{{K, "-device", "virtio-rng-device,bus=1"}, "no property 'bus'"},
 		{{K, "-device", "virtio-rng-device,id"}, "key=value"},
 		{{K, "-device", "virtio-blk-device"}, "drive= is missing"},
@@ -81,6 +81,30 @@ static void test_refused(void **state)
 		 "tag="},
 		{{K, "-device", "virtio-fs-device,tag=t"}, "either dir= or fd="},
 		{{K, "-device", "virtio-fs-device,tag=t,dir=/,fd=3"}, "either dir= or fd="},
+		{{K, "-netdev", "user,id=n"}, "tap is all there is"},
+		{{K, "-netdev", "tap,ifname=t"}, "id= is missing"},
+		{{K, "-netdev", "tap,id=n"}, "one of ifname=, fd= and fds="},
+		{{K, "-netdev", "tap,id=n,ifname=t,fd=3"}, "one of ifname=, fd= and fds="},
+		{{K, "-netdev", "tap,id=n,fds=3:x"}, "fds= is N:N"},
+		{{K, "-netdev", "tap,id=n,fds=3:"}, "fds= is N:N"},
+		{{K, "-netdev", "tap,id=n,fds=3:-4"}, "fds= is N:N"},
+		{{K, "-netdev", "tap,id=n,fds=1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17"},
+		 "at most 16"},
+		{{K, "-netdev", "tap,id=n,fds=3:4,queues=3"}, "does not fit"},
+		{{K, "-netdev", "tap,id=n,fd=3,queues=2"}, "does not fit"},
+		{{K, "-netdev", "tap,id=n,ifname=t,queues=17"}, "from 1 to 16"},
+		{{K, "-netdev", "tap,id=n,fd=3,vhost=on"}, "vhost=off"},
+		{{K, "-netdev", "tap,id=n,fd=3,script=/etc/up"}, "script=no"},
+		{{K, "-netdev", "tap,id=n,fd=3", "-netdev", "tap,id=n,fd=4"}, "the id is taken"},
+		{{K, "-device", "virtio-net-device"}, "netdev= is missing"},
+		{{K, "-device", "virtio-net-device,netdev=n"}, "no -netdev has the id 'n'"},
+		{{K, "-device", "virtio-net-device,netdev=n,mac=02:00:00:00:00"}, "of the form"},
+		{{K, "-device", "virtio-net-device,netdev=n,mac=02:00:00:00:00:0g"}, "of the form"},
+		{{K, "-device", "virtio-net-device,netdev=n,mac=02-00-00-00-00-01"}, "of the form"},
+		{{K, "-device", "virtio-net-device,netdev=n,mtu=67"}, "from 68 to 65535"},
+		{{K, "-netdev", "tap,id=n,fd=3", "-device", "virtio-net-device,netdev=n", "-device",
+		  "virtio-net-device,netdev=n"},
+		 "the netdev 'n' is used twice"},
 		{{K, "-device", "virtio-vsock-device"}, "guest-cid= is missing"},
 		{{K, "-device", "virtio-vsock-device,guest-cid=2"}, "from 3 to"},
 		{{K, "-device", "virtio-vsock-device,guest-cid=4294967295"}, "from 3 to"},
@@ -157,6 +181,33 @@ static void test_devices(void **state)
 	assert_string_equal(o.devices[2].dir, "/a,b");
 	assert_int_equal(o.devices[2].fd, -1);
 	assert_true(o.devices[2].readonly);
+}
+
+static void test_net(void **state)
+{
+	static const uint8_t mac[] = {0x02, 0xab, 0xcd, 0xef, 0x01, 0x9f};
+	const char *const args[] = {
+		K,
+		"-netdev",
+		"tap,id=n0,fds=7:8:9,queues=3,vhost=off",
+		"-netdev",
+		"tap,id=n1,ifname=tap0,script=no,downscript=no",
+		"-device",
+		"virtio-net-device,netdev=n0,id=e,mac=02:ab:CD:ef:01:9f,mtu=9000",
+		NULL,
+	};
+	AUTO_OPTIONS struct options o = {0};
+
+	(void)state;
+	assert_int_equal(parse(args, &o, NULL), 0);
+	assert_string_equal(options_netdev(&o, "n0")->fds, "7:8:9");
+	assert_string_equal(options_netdev(&o, "n1")->ifname, "tap0");
+	assert_int_equal(options_netdev(&o, "n1")->fd, -1);
+	assert_null(options_netdev(&o, "n"));
+	assert_int_equal(o.ndevices, 1);
+	assert_int_equal(o.devices[0].kind, OPTION_DEVICE_NET);
+	assert_memory_equal(o.devices[0].mac, mac, sizeof(mac));
+	assert_int_equal(o.devices[0].mtu, 9000);
 }
 
 static void test_defaults(void **state)
@@ -250,9 +301,10 @@ static void test_kernel_cmdline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),  cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_devices),  cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_too_many), cmocka_unit_test(test_kernel_cmdline),
+		cmocka_unit_test(test_refused),        cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_devices),        cmocka_unit_test(test_net),
+		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_kernel_cmdline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
