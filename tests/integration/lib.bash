@@ -71,27 +71,21 @@ assert_nothing_left() {
 	}
 }
 
-# The rootfs of an image, unpacked once a run: rootfs_of busybox DIR makes a copy of it.
-rootfs_of() {
-	local cache=/run/nacre-test-rootfs
-	if [ ! -d "$cache/$1" ]; then
-		mkdir -p "$cache"
-		mkdir -p "$cache/$1.tmp/oci"
-		tar -xf "$NACRE_TEST_IMAGES/$1.tar" -C "$cache/$1.tmp/oci"
-		umoci unpack --image "$cache/$1.tmp/oci:$(tag_of "$cache/$1.tmp/oci")" "$cache/$1.tmp/bundle" >/dev/null 2>&1
-		mv "$cache/$1.tmp/bundle" "$cache/$1"
-		rm -rf "$cache/$1.tmp"
-	fi
-	cp -a "$cache/$1/rootfs" "$2"
+# The folder of an image, read-only, as containerd has unpacked it.
+image_dir() {
+	local dir=/run/test-containerd/image-$1
+	[ -d "$dir" ] || { mkdir "$dir" && ctr image mount "docker.io/nacre/$1:latest" "$dir"; } >/dev/null
+	echo "$dir"
 }
 
-tag_of() {
-	jq -r '.manifests[0].annotations["org.opencontainers.image.ref.name"]' "$1/index.json"
+# rootfs_of IMAGE DIR: a copy of it.
+rootfs_of() {
+	cp -a "$(image_dir "$1")/." "$2"
 }
 
 # bundle DIR [JQ-EDIT]: a runnable bundle (config.json of `runc spec`, no terminal) with busybox as its rootfs.
 bundle() {
-	mkdir -p "$1"
+	mkdir -p "$1/rootfs"
 	rootfs_of busybox "$1/rootfs"
 	(cd "$1" && runc spec)
 	edit_config "$1" '.process.terminal = false | .root.readonly = false'
