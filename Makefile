@@ -47,6 +47,9 @@ BASE := \
 	base/listener.o \
 	base/log.o \
 	base/loop.o \
+	base/net_parse.o \
+	base/net_state.o \
+	base/netlink.o \
 	base/path.o \
 	base/spawn.o \
 	base/str.o
@@ -180,6 +183,10 @@ RUNTIME := \
 	runtime/monitor_client.o \
 	runtime/monitor_spawn.o \
 	runtime/mount_points.o \
+	runtime/network.o \
+	runtime/network_message.o \
+	runtime/network_ns.o \
+	runtime/network_tap.o \
 	runtime/process.o \
 	runtime/procid.o \
 	runtime/pty.o \
@@ -219,6 +226,8 @@ AGENT := \
 	agent/guest_setup.o \
 	agent/mount_options.o \
 	agent/mounts.o \
+	agent/network_apply.o \
+	agent/network_decode.o \
 	agent/proc.o \
 	agent/proc_clone.o \
 	agent/proc_io.o \
@@ -270,6 +279,8 @@ UNIT_TESTS := \
 	lifecycle_test \
 	machine_test \
 	mmio_test \
+	netlink_test \
+	network_replay_test \
 	net_test \
 	probe_test \
 	qmp_test \
@@ -286,6 +297,10 @@ UNIT_TESTS := \
 	vsock_data_test \
 	vsock_hostile_test \
 	vsock_test
+
+NETNS_TESTS := \
+	netlink_test \
+	network_replay_test
 
 FS_CLIENT_TESTS := \
 	fs_attr_test \
@@ -380,6 +395,7 @@ $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a 
 # Tests of virtio devices talk to them through a driver of our own.
 $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
 $(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
+$(NETNS_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/netns.o
 $(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
 $(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o
 $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o

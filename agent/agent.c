@@ -68,6 +68,7 @@ static void agent_close(struct agent *agent)
 	containers_destroy(&agent->containers);
 	stream_door_destroy(agent->containers.door);
 	loop_destroy(agent->loop);
+	net_state_done(&agent->network);
 	own_close(&agent->containers.cgroup_fd);
 }
 

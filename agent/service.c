@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/agent_internal.h"
 #include "agent/guest_setup.h"
+#include "agent/network.h"
 #include "base/log.h"
 #include "base/own.h"
 
@@ -332,6 +333,19 @@ static void pids(struct agent *agent, struct ttrpc_request *req,
 	free(list.pids);
 }
 
+static void configure_network(struct agent *agent, struct ttrpc_request *req,
+			      const Nacre__Agent__V1__ConfigureNetworkRequest *in)
+{
+	struct err err = ERR_INIT;
+
+	if (!agent->is_guest)
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION, "the agent does not own this network");
+	else if (network_configure(in, &agent->network, &err) < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply_empty(req);
+}
+
 static void on_all_removed(void *arg, const struct err *why)
 {
 	struct call *call = arg;
@@ -393,6 +407,7 @@ METHOD(close_stdin, ProcessRequest, process_request)
 METHOD(delete_process, ProcessRequest, process_request)
 METHOD(delete_container, ProcessRequest, process_request)
 METHOD(pids, ProcessRequest, process_request)
+METHOD(configure_network, ConfigureNetworkRequest, configure_network_request)
 METHOD(say_goodbye, Empty, empty)
 
 static const struct ttrpc_method methods[] = {
@@ -407,6 +422,7 @@ static const struct ttrpc_method methods[] = {
 	{SERVICE, "DeleteProcess", on_delete_process},
 	{SERVICE, "DeleteContainer", on_delete_container},
 	{SERVICE, "Pids", on_pids},
+	{SERVICE, "ConfigureNetwork", on_configure_network},
 	{SERVICE, "Shutdown", on_say_goodbye},
 	{NULL, NULL, NULL},
 };

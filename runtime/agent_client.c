@@ -60,6 +60,7 @@ static const struct agent_method {
 	[AGENT_EXEC] = {"ExecProcess", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_SIGNAL] = {"SignalProcess", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_RESIZE] = {"ResizePty", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_NETWORK] = {"ConfigureNetwork", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_SHUTDOWN] = {"Shutdown", 0, NULL, NULL},
 };
 
@@ -141,27 +142,34 @@ static void on_answer(void *arg, const struct err *status, const uint8_t *payloa
 }
 
 /* timeout_ms 0: the method's own. */
-static void call(struct agent_client *a, enum agent_verb verb, const ProtobufCMessage *msg,
-		 uint32_t timeout_ms, agent_fn fn, void *arg)
+static void call_packed(struct agent_client *a, enum agent_verb verb, const void *packed,
+			size_t len, uint32_t timeout_ms, agent_fn fn, void *arg)
 {
 	const struct agent_method *method = &methods[verb];
 	struct err err = ERR_INIT;
 	const struct agent_answer none = {0};
-	size_t len = protobuf_c_message_get_packed_size(msg);
-	AUTO_FREE uint8_t *packed = malloc(len ? len : 1);
-	struct call *c = malloc(sizeof(*c));
+	struct call *c = a && packed ? malloc(sizeof(*c)) : NULL;
 
-	if (!a || !packed || !c) {
-		free(c);
+	if (!c) {
 		(void)err_say(&err, a ? ENOMEM : ENOTCONN, "the agent cannot be asked to %s",
 			      method->name);
 		fn(arg, &err, &none);
 		return;
 	}
 	*c = (struct call){fn, arg, method};
-	(void)protobuf_c_message_pack(msg, packed);
 	ttrpc_call(a->conn, AGENT_SERVICE, method->name, packed, len,
 		   timeout_ms ? timeout_ms : method->timeout_ms, on_answer, c);
+}
+
+static void call(struct agent_client *a, enum agent_verb verb, const ProtobufCMessage *msg,
+		 uint32_t timeout_ms, agent_fn fn, void *arg)
+{
+	size_t len = protobuf_c_message_get_packed_size(msg);
+	AUTO_FREE uint8_t *packed = malloc(len ? len : 1);
+
+	if (packed)
+		(void)protobuf_c_message_pack(msg, packed);
+	call_packed(a, verb, packed, len, timeout_ms, fn, arg);
 }
 
 void agent_hello(struct agent_client *a, const char *hostname, uint32_t timeout_ms, agent_fn fn,
@@ -270,6 +278,12 @@ void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
 	m.container_id = unconst(id);
 	m.exec_id = unconst(exec_id);
 	call(a, verb, &m.base, 0, fn, arg);
+}
+
+void agent_configure_network(struct agent_client *a, const void *bytes, size_t len, agent_fn fn,
+			     void *arg)
+{
+	call_packed(a, AGENT_NETWORK, bytes, len, 0, fn, arg);
 }
 
 void agent_shutdown(struct agent_client *a, uint32_t timeout_ms, agent_fn fn, void *arg)

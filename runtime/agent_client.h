@@ -57,10 +57,15 @@ enum agent_verb {
 	AGENT_EXEC,
 	AGENT_SIGNAL,
 	AGENT_RESIZE,
+	AGENT_NETWORK,
 	AGENT_SHUTDOWN,
 };
 void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
 		   const char *exec_id, agent_fn fn, void *arg);
+
+/* A packed ConfigureNetworkRequest (runtime/network.h). */
+void agent_configure_network(struct agent_client *a, const void *bytes, size_t len, agent_fn fn,
+			     void *arg);
 
 /* The goodbye: the agent answers, then ends the guest. */
 void agent_shutdown(struct agent_client *a, uint32_t timeout_ms, agent_fn fn, void *arg);

@@ -108,6 +108,21 @@ int resources_add_process(const char *state_dir, const char *what, const struct 
 	return append(state_dir, entry, err);
 }
 
+int resources_add_redirect(const char *state_dir, const struct network_leftover *l, struct err *err)
+{
+	struct json_object *entry = json_object_new_object();
+
+	if (entry) {
+		json_object_object_add(entry, "kind", json_object_new_string("redirect"));
+		json_object_object_add(entry, "netns", json_object_new_string(l->ns_path));
+		json_object_object_add(entry, "dev", json_object_new_uint64(l->ns_dev));
+		json_object_object_add(entry, "ino", json_object_new_uint64(l->ns_ino));
+		json_object_object_add(entry, "link", json_object_new_int(l->link));
+		json_object_object_add(entry, "tap", json_object_new_int(l->tap));
+	}
+	return append(state_dir, entry, err);
+}
+
 /* "" when the entry has no such text. */
 static const char *entry_text(struct json_object *entry, const char *key)
 {
@@ -160,6 +175,33 @@ static void kill_processes(struct json_object *list)
 	}
 }
 
+/* 0 when the entry has no such number. */
+static uint64_t entry_number(struct json_object *entry, const char *key)
+{
+	struct json_object *v = NULL;
+
+	return json_object_object_get_ex(entry, key, &v) ? json_object_get_uint64(v) : 0;
+}
+
+static void take_redirects_back(struct json_object *list)
+{
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+		struct err err = ERR_INIT;
+		const struct network_leftover l = {
+			.ns_path = entry_text(entry, "netns"),
+			.ns_dev = entry_number(entry, "dev"),
+			.ns_ino = entry_number(entry, "ino"),
+			.link = (int)entry_number(entry, "link"),
+			.tap = (int)entry_number(entry, "tap"),
+		};
+
+		if (strcmp(entry_text(entry, "kind"), "redirect") == 0 &&
+		    network_remove_leftover(&l, &err))
+			log_error("network namespace '%s': %s", l.ns_path, err.text);
+	}
+}
+
 static void unlink_files(struct json_object *list)
 {
 	for (size_t i = list ? json_object_array_length(list) : 0; i > 0; i--) {
@@ -196,5 +238,6 @@ int resources_replay(const char *state_dir, struct err *err)
 	AUTO_JSON struct json_object *doc = load(state_dir);
 
 	kill_processes(entries_of(doc));
+	take_redirects_back(entries_of(doc));
 	return resources_remove_files(state_dir, err);
 }

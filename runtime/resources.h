@@ -4,7 +4,8 @@
  * monitor that was killed at any point. Version 1:
  *
  *	{"version": 1, "resources": [{"kind": "file", "path": "/run/..."},
- *	                             {"kind": "process", "what": "vmm", "pid": 7, "start": 1234}]}
+ *	                             {"kind": "process", "what": "vmm", "pid": 7, "start": 1234},
+ *	                             {"kind": "redirect", "netns": "/run/netns/x", "dev": 4, "ino": 9, "link": 2, "tap": 3}]}
  *
  * Mounts are not in it: they live in the monitor's own mount namespace and vanish with it.
  */
@@ -13,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "runtime/network.h"
 #include "runtime/procid.h"
 
 #define RESOURCES_FILE "resources.json"
@@ -22,12 +24,16 @@ int resources_add_file(const char *state_dir, const char *path, struct err *err)
 int resources_add_process(const char *state_dir, const char *what, const struct procid *id,
 			  struct err *err) MUST_CHECK;
 
+/* What a network leaves in a namespace that outlives it. */
+int resources_add_redirect(const char *state_dir, const struct network_leftover *l,
+			   struct err *err) MUST_CHECK;
+
 /* The first process entry called `what`; -ENOENT when there is none. */
 int resources_find_process(const char *state_dir, const char *what, struct procid *out) MUST_CHECK;
 
 /*
- * The caller holds the directory's lock (state_dir_lock). Kills the processes (the monitor first, so that nobody adds to the list meanwhile), unlinks the files, removes the state
- * directory. Idempotent: what is gone already is success. A list that cannot be read still removes the directory.
+ * The caller holds the directory's lock (state_dir_lock). Kills the processes (the monitor first, so that nobody adds to the
+ * list meanwhile), takes redirections back, unlinks the files, removes the state directory. Idempotent: what is gone already is success. A list that cannot be read still removes the directory.
  */
 int resources_replay(const char *state_dir, struct err *err) MUST_CHECK;
 
