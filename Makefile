@@ -41,9 +41,11 @@ LIBS_AGENT := -ljson-c -lprotobuf-c -lseccomp
 # --- sources, one a line ---------------------------------------------------------------------------------------------
 BASE := \
 	base/bug.o \
+	base/caps.o \
 	base/cursor.o \
 	base/err.o \
 	base/fd.o \
+	base/idmap.o \
 	base/listener.o \
 	base/log.o \
 	base/loop.o \
@@ -127,6 +129,7 @@ VMM := \
 	vmm/gmem.o \
 	vmm/image.o \
 	vmm/iothread.o \
+	vmm/jail.o \
 	vmm/kvm.o \
 	vmm/machine.o \
 	vmm/machine_config.o \
@@ -276,6 +279,7 @@ UNIT_TESTS := \
 	fs_test \
 	gmem_test \
 	hook_test \
+	jail_test \
 	lifecycle_test \
 	machine_test \
 	mmio_test \

@@ -1,12 +1,14 @@
 /*
  * The child between fork and exec only makes system calls that are async-signal-safe. Descriptors are first moved above
- * every wanted number, then put in place, so that no dup2 overwrites one still needed; close_range takes the rest.
+ * every wanted number, then put in place, so that no dup2 overwrites one still needed; close_range takes the rest. A child in a
+ * new user namespace waits at its gate until its ids are mapped: what it execs before has no capabilities there.
  */
 #include "base/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/idmap.h"
 #include "base/own.h"
 
 #define PARK_FROM 256 /* parking place: above every `to` (checked) */
@@ -24,9 +27,16 @@ struct failure {
 	int step;
 };
 
-enum step { STEP_FDS, STEP_MOUNTS, STEP_CWD, STEP_DEATH_SIGNAL, STEP_EXEC };
+/* Pipes between the two: the child reports what failed, and is let through its gate. */
+struct ends {
+	int report;
+	int gate;
+};
+
+enum step { STEP_GATE, STEP_FDS, STEP_MOUNTS, STEP_CWD, STEP_DEATH_SIGNAL, STEP_EXEC };
 
 static const char *const step_text[] = {
+	[STEP_GATE] = "map the ids of",
 	[STEP_FDS] = "pass descriptors to",
 	[STEP_MOUNTS] = "enter the mount namespace of",
 	[STEP_CWD] = "change to the working directory of",
@@ -82,17 +92,33 @@ static bool parent_is_gone(int report)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
 }
 
-NORETURN static void child_run(const struct spawn *s, int report, int report_read)
+/* Its end of file means that the parent gave up. */
+static int child_wait_at_gate(int gate)
+{
+	char byte;
+	ssize_t n;
+
+	do
+		n = read(gate, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		errno = ECANCELED;
+	return n == 1 ? 0 : -1;
+}
+
+NORETURN static void child_run(const struct spawn *s, struct ends ends)
 {
 	static char *const no_env[] = {NULL};
+	int report = ends.report;
 	sigset_t none;
 
-	(void)close(report_read);
 	for (int sig = 1; sig < NSIG; sig++)
 		(void)signal(sig, SIG_DFL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 
+	if (child_wait_at_gate(ends.gate) < 0)
+		child_fail(report, STEP_GATE);
 	if (child_place_fds(s, &report) < 0)
 		child_fail(report, STEP_FDS);
 	if (s->new_session)
@@ -109,48 +135,123 @@ NORETURN static void child_run(const struct spawn *s, int report, int report_rea
 	child_fail(report, STEP_EXEC);
 }
 
-int spawn_start(const struct spawn *s, pid_t *pid, int *pidfd, struct err *err)
+static pid_t clone_into(const struct spawn *s)
+{
+	struct clone_args args = {
+		.flags = s->new_namespaces | (s->cgroup_fd ? CLONE_INTO_CGROUP : 0),
+		.exit_signal = SIGCHLD,
+		.cgroup = (unsigned int)s->cgroup_fd,
+	};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static int reap(pid_t child, int rc)
+{
+	int saved = errno;
+
+	(void)kill(child, SIGKILL);
+	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	errno = saved;
+	return rc;
+}
+
+/* -1 with errno, as fork. */
+static pid_t fork_as_wanted(const struct spawn *s)
+{
+	AUTO_FD int home = -1;
+
+	if (!s->new_namespaces && !s->cgroup_fd && !s->net_ns_fd)
+		return fork();
+	if (!s->net_ns_fd)
+		return clone_into(s);
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0 || setns(s->net_ns_fd, CLONE_NEWNET) < 0)
+		return -1;
+	pid_t child = clone_into(s);
+	int saved = errno;
+
+	if (child != 0 && setns(home, CLONE_NEWNET) < 0)
+		return child > 0 ? reap(child, -1) : -1;
+	errno = saved;
+	return child;
+}
+
+static int open_gate(const struct spawn *s, pid_t child, int gate, struct err *err)
+{
+	int rc = s->new_namespaces & CLONE_NEWUSER ? idmap_one_to_one(child, err) : 0;
+
+	if (rc == 0 && write(gate, "", 1) != 1)
+		rc = err_set(err, errno, "let the child go");
+	return rc;
+}
+
+/* Until the exec, by which the pipe closes, or a failure. */
+static int wait_for_exec(const struct spawn *s, int report, struct err *err)
+{
+	struct failure f = {0};
+	ssize_t n;
+
+	do
+		n = read(report, &f, sizeof(f));
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(f) ? err_set(err, f.code, "%s '%s'", step_text[f.step], s->path)
+				       : 0;
+}
+
+static int start_child(const struct spawn *s, pid_t *out, struct err *err)
 {
 	AUTO_FD int report_read = -1;
 	AUTO_FD int report_write = -1;
-	AUTO_FD int child_pidfd = -1;
-	struct failure f = {0};
-	int pipe_fds[2];
-	ssize_t n;
-	pid_t child;
+	AUTO_FD int gate_read = -1;
+	AUTO_FD int gate_write = -1;
+	int report[2], gate[2];
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return err_set(err, errno, "make a pipe to start '%s'", s->path);
+	report_read = report[0];
+	report_write = report[1];
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return err_set(err, errno, "make a pipe to start '%s'", s->path);
+	gate_read = gate[0];
+	gate_write = gate[1];
+
+	pid_t child = fork_as_wanted(s);
+	if (child < 0)
+		return err_set(err, errno, "fork to start '%s'", s->path);
+	if (child == 0) {
+		own_close(&gate_write);
+		own_close(&report_read);
+		child_run(s, (struct ends){.report = report_write, .gate = gate_read});
+	}
+	own_close(&report_write);
+	/* Our end of the gate to read from stays open, so that a child that died gives no SIGPIPE. */
+	int rc = open_gate(s, child, gate_write, err);
+	if (rc == 0)
+		rc = wait_for_exec(s, report_read, err);
+	if (rc < 0)
+		return reap(child, rc);
+	*out = child;
+	return 0;
+}
+
+int spawn_start(const struct spawn *s, pid_t *pid, int *pidfd, struct err *err)
+{
+	pid_t child = 0;
 
 	BUG_ON(s->nfds > SPAWN_MAX_FDS);
 	for (size_t i = 0; i < s->nfds; i++)
 		BUG_ON(s->fds[i].to >= PARK_FROM);
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return err_set(err, errno, "make a pipe to start '%s'", s->path);
-	report_read = pipe_fds[0];
-	report_write = pipe_fds[1];
-
-	child = fork();
-	if (child < 0)
-		return err_set(err, errno, "fork to start '%s'", s->path);
-	if (child == 0)
-		child_run(s, report_write, report_read);
-	own_close(&report_write);
-
-	do
-		n = read(report_read, &f, sizeof(f));
-	while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)sizeof(f)) {
-		(void)waitpid(child, NULL, 0);
-		return err_set(err, f.code, "%s '%s'", step_text[f.step], s->path);
-	}
+	int rc = start_child(s, &child, err);
+	if (rc < 0)
+		return rc;
 	if (pidfd) {
-		child_pidfd = (int)syscall(SYS_pidfd_open, child, 0);
-		if (child_pidfd < 0) {
-			int code = errno;
+		int fd = (int)syscall(SYS_pidfd_open, child, 0);
 
-			(void)kill(child, SIGKILL);
-			(void)waitpid(child, NULL, 0);
-			return err_set(err, code, "pidfd of '%s'", s->path);
-		}
-		*pidfd = TAKE_FD(&child_pidfd);
+		if (fd < 0)
+			return reap(child, err_set(err, errno, "pidfd of '%s'", s->path));
+		*pidfd = fd;
 	}
 	*pid = child;
 	return 0;

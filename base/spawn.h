@@ -4,12 +4,19 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
 
 #define SPAWN_MAX_FDS 64
+
+/*
+ * Being born in namespaces or a cgroup takes clone3(2), and CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_SETFCAP here (ids that
+ * are not only our own). net_ns_fd moves the calling thread for the moment of the clone: a child in a new user namespace could not
+ * enter it any more.
+ */
 
 struct spawn_fd {
 	int from; /* descriptor here */
@@ -26,6 +33,10 @@ struct spawn {
 	int kill_on_parent_death; /* signal number, 0: none */
 	int mount_ns_fd;          /* a mount namespace to enter, 0: ours */
 	const char *cwd;          /* NULL: unchanged; looked up in that namespace */
+	uint64_t
+		new_namespaces; /* CLONE_NEW...: born in them; in a user namespace with our ids, one to one */
+	int net_ns_fd; /* a network namespace to be born in, 0: ours */
+	int cgroup_fd; /* a directory of cgroup v2 to be born in, 0: ours */
 };
 
 /*

@@ -115,12 +115,12 @@ int sandbox_create(struct loop *loop, const char *id, const char *state_dir,
 	s->loop = loop;
 	s->hooks = *hooks;
 	s->container_hooks.loop = loop;
-	s->export_fd = -1;
 	start_record_mark(&s->start, START_MONITOR);
 	s->id = strdup(id);
 	s->state_dir = strdup(state_dir);
 	s->vsock_path = str_printf("%s/%s", state_dir, STATE_VSOCK_SOCK);
-	if (!s->id || !s->state_dir || !s->vsock_path)
+	s->export_dir = str_printf("%s/%s", state_dir, STATE_EXPORT_DIR);
+	if (!s->id || !s->state_dir || !s->vsock_path || !s->export_dir)
 		return err_set(err, ENOMEM, "make a sandbox");
 	*out = TAKE_PTR(&s);
 	return 0;
@@ -146,10 +146,10 @@ void sandbox_destroy(struct sandbox *s)
 		container_remove(s->containers);
 	if (s->prepared)
 		shared_tree_unmake(s->state_dir);
-	own_close(&s->export_fd);
 	if (s->container_hooks.host_mount_ns_fd)
 		own_close(&s->container_hooks.host_mount_ns_fd);
 	nacre_config_destroy(s->config);
+	free(s->export_dir);
 	free(s->vsock_path);
 	free(s->state_dir);
 	free(s->id);
@@ -211,7 +211,7 @@ int sandbox_prepare(struct sandbox *s, struct err *err)
 	if (!rc)
 		rc = shared_tree_enter_namespace(err);
 	if (!rc)
-		rc = shared_tree_make(s->state_dir, &s->export_fd, err);
+		rc = shared_tree_make(s->state_dir, err);
 	s->prepared = !rc;
 	return rc;
 }
@@ -354,7 +354,7 @@ static int start_vmm(struct sandbox *s, const struct vm_config *vm, struct err *
 		.loop = s->loop,
 		.vmm_path = s->config->vmm_path,
 		.vm = vm,
-		.shared_fd = s->export_fd,
+		.shared_dir = s->export_dir,
 		.vsock_listen_fd = listener,
 		.agent_fd = agent_theirs,
 		.on_running = on_vmm_running,
@@ -377,7 +377,6 @@ static int boot(struct sandbox *s, const struct oci_spec *spec, struct err *err)
 
 	if (!rc)
 		rc = start_vmm(s, vm, err);
-	own_close(&s->export_fd);
 	if (rc) {
 		vmm_destroy(s->vmm);
 		s->vmm = NULL;

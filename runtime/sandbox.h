@@ -50,7 +50,7 @@ struct sandbox {
 	enum sandbox_state state;
 	bool debug; /* log all, whatever the configuration says */
 	bool prepared;
-	int export_fd; /* root of the shared tree as the vmm sees it; -1 before prepare and after the boot */
+	char *export_dir; /* the shared tree as the vmm sees it */
 	struct vmm_process *vmm;
 	pid_t vmm_pid; /* kept after its end: it stood for the processes */
 	struct agent_client *agent;

@@ -44,21 +44,17 @@ static int make_dir(const char *path, struct err *err)
 	return 0;
 }
 
-static int make_export(const char *shared, const char *export, int *export_fd, struct err *err)
+static int make_export(const char *shared, const char *export, struct err *err)
 {
 	if (mount(shared, export, NULL, MS_BIND, NULL) ||
 	    mount(NULL, export, NULL, MS_SLAVE, NULL) ||
 	    mount(NULL, export, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV | MS_NOSUID,
 		  NULL))
 		return err_set(err, errno, "export the shared tree at '%s'", export);
-	int fd = open(export, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, errno, "open '%s'", export);
-	*export_fd = fd;
 	return 0;
 }
 
-int shared_tree_make(const char *state_dir, int *export_fd, struct err *err)
+int shared_tree_make(const char *state_dir, struct err *err)
 {
 	AUTO_FREE char *shared = below(state_dir, STATE_SHARED_DIR, "");
 	AUTO_FREE char *export = below(state_dir, STATE_EXPORT_DIR, "");
@@ -73,7 +69,7 @@ int shared_tree_make(const char *state_dir, int *export_fd, struct err *err)
 	if (mount("nacre", shared, "tmpfs", MS_NODEV | MS_NOSUID, TMPFS_OPTIONS) ||
 	    mount(NULL, shared, NULL, MS_SHARED, NULL))
 		return err_set(err, errno, "mount the shared tree at '%s'", shared);
-	return make_export(shared, export, export_fd, err);
+	return make_export(shared, export, err);
 }
 
 void shared_tree_unmake(const char *state_dir)

@@ -4,7 +4,7 @@
  *	STATE/shared   a small tmpfs, a shared mount; the monitor makes the skeleton and the binds here
  *	  ID/rootfs    bind of the container's root filesystem
  *	  ID/mounts/N  binds of the host files and directories its spec mounts
- *	STATE/export   the same tree, a read-only slave: what the vmm gets a descriptor of
+ *	STATE/export   the same tree, a read-only slave: what the vmm's root becomes
  *
  * Binds made later arrive in the export by propagation and keep their own writability, but the skeleton cannot be changed
  * from the guest: no name the monitor walks can be turned into a link. All binds are nodev and nosuid on the host's side.
@@ -22,8 +22,8 @@
  */
 int shared_tree_enter_namespace(struct err *err) MUST_CHECK;
 
-/* Makes the tree below the state directory. *export_fd: a descriptor of the export's root, the caller's. */
-int shared_tree_make(const char *state_dir, int *export_fd, struct err *err) MUST_CHECK;
+/* Makes the tree below the state directory. */
+int shared_tree_make(const char *state_dir, struct err *err) MUST_CHECK;
 
 /* Unmounts the tree, so that the state directory can be removed. What is not there is fine. */
 void shared_tree_unmake(const char *state_dir);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,9 @@
 #include "config/json.h"
 
 /* Numbers of the descriptors there. */
-enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_SHARED, VMM_FD_VSOCK, VMM_FD_AGENT };
+enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT };
+
+#define VMM_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
 #define GUEST_CID          3 /* each vmm has a vsock of its own: the number need not differ */
 #define EVENT_LINE_BYTES   4096
@@ -202,6 +205,10 @@ static void on_child(void *arg, pid_t pid, int status)
 	else if (*message)
 		(void)snprintf(why, sizeof(why), "the vmm ended with status %d: %s", status,
 			       message);
+	else if (status == 128 + SIGSYS)
+		(void)snprintf(why, sizeof(why),
+			       "the vmm was killed by SIGSYS (seccomp): it made a system call that "
+			       "is not on its list");
 	else if (status > 128)
 		(void)snprintf(why, sizeof(why), "the vmm crashed (signal %d)", status - 128);
 	else
@@ -249,13 +256,11 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 	AUTO_FREE char *vcpus = str_printf("%u", p->vm->vcpus);
 	AUTO_FREE char *serial_arg = str_printf("fd:%d", VMM_FD_SERIAL);
 	AUTO_FREE char *monitor_arg = str_printf("%d", VMM_FD_MONITOR);
-	AUTO_FREE char *fs =
-		str_printf("virtio-fs-device,tag=%s,fd=%d", VMM_SHARED_TAG, VMM_FD_SHARED);
 	AUTO_FREE char *vsock =
 		str_printf("virtio-vsock-device,guest-cid=%d,listen-fd=%d,agent-fd=%d", GUEST_CID,
 			   VMM_FD_VSOCK, VMM_FD_AGENT);
 
-	if (!memory || !vcpus || !serial_arg || !monitor_arg || !fs || !vsock)
+	if (!memory || !vcpus || !serial_arg || !monitor_arg || !vsock)
 		return err_set(err, ENOMEM, "start the vmm");
 	const char *argv[] = {p->vmm_path,
 			      "-kernel",
@@ -273,18 +278,17 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 			      "-device",
 			      "virtio-rng-device",
 			      "-device",
-			      fs,
+			      "virtio-fs-device,tag=" VMM_SHARED_TAG,
 			      "-device",
 			      vsock,
+			      "-jail",
+			      p->shared_dir,
 			      "-events-fd",
 			      monitor_arg,
 			      NULL};
 	const struct spawn_fd fds[] = {
-		{messages, STDERR_FILENO},
-		{monitor, VMM_FD_MONITOR},
-		{serial, VMM_FD_SERIAL},
-		{p->shared_fd, VMM_FD_SHARED},
-		{p->vsock_listen_fd, VMM_FD_VSOCK},
+		{messages, STDERR_FILENO},   {monitor, VMM_FD_MONITOR},
+		{serial, VMM_FD_SERIAL},     {p->vsock_listen_fd, VMM_FD_VSOCK},
 		{p->agent_fd, VMM_FD_AGENT},
 	};
 	const struct spawn s = {
@@ -294,6 +298,9 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 		.nfds = ARRAY_SIZE(fds),
 		.kill_on_parent_death = SIGKILL,
 		.cwd = "/",
+		.new_namespaces = VMM_NAMESPACES,
+		.net_ns_fd = p->net_ns_fd,
+		.cgroup_fd = p->cgroup_fd,
 	};
 	return spawn_start(&s, &v->pid, NULL, err);
 }

@@ -18,7 +18,10 @@ struct vmm_params {
 	struct loop *loop;
 	const char *vmm_path;
 	const struct vm_config *vm;
-	int shared_fd;       /* root of the tree virtio-fs serves; this and the next two are lent */
+	const char *
+		shared_dir; /* what virtio-fs serves, and all that the vmm sees: a mount of its own */
+	int net_ns_fd; /* the pod's network namespace, 0: ours; it and the next three are lent */
+	int cgroup_fd; /* the sandbox's, 0: ours */
 	int vsock_listen_fd; /* the host connects to guest ports here */
 	int agent_fd;        /* the guest's agent dials this socket */
 	/* The process has ended and all its output is read. `why` is one clause, lent for the call. */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/machine_config.h"
 #include "vmm/monitor.h"
@@ -17,6 +18,7 @@
 struct control {
 	const struct options *options;
 	struct machine_config config;
+	struct jail jail;
 	struct loop *loop;
 	struct loop_source *signals;
 	struct qmp *qmp;
@@ -169,6 +171,19 @@ static bool monitored_agent(const struct options *o)
 	return false;
 }
 
+/* Everything the machine is made of is open afterwards. */
+static int open_all(struct control *c, struct err *err)
+{
+	const char *root = c->options->jail_root;
+	int rc = machine_config_open(c->options, &c->config, err);
+
+	if (rc == 0 && root)
+		rc = jail_open(root, &c->jail, err);
+	if (rc == 0 && root)
+		rc = machine_config_jail(&c->config, &c->jail, err);
+	return rc;
+}
+
 int control_create(const struct options *options, uint64_t exec_us, struct control **out,
 		   struct err *err)
 {
@@ -181,19 +196,23 @@ int control_create(const struct options *options, uint64_t exec_us, struct contr
 	c->options = options;
 	c->exec_us = exec_us;
 	c->detail = "";
+	c->jail = (struct jail){.root_fd = -1, .proc_fd = -1};
 	c->agent = monitored_agent(options);
-	rc = machine_config_open(options, &c->config, err);
+	rc = open_all(c, err);
 	if (rc == 0)
 		rc = loop_create(&c->loop, err);
 	if (rc == 0)
 		rc = add_signals(c, err);
 	if (rc == 0)
 		rc = start_qmp(c, err);
-	c->jail_us = machine_now_us();
 	if (rc == 0)
 		rc = machine_create(&c->config, c->loop, &events, &c->machine, err);
+	if (rc == 0 && options->jail_root)
+		rc = jail_enter(&c->jail, err);
 	if (rc < 0)
 		return rc;
+	jail_done(&c->jail);
+	c->jail_us = machine_now_us();
 	*out = TAKE_PTR(&c);
 	return 0;
 }
@@ -268,5 +287,6 @@ void control_destroy(struct control *c)
 	loop_remove(c->signals);
 	loop_destroy(c->loop);
 	machine_config_done(&c->config);
+	jail_done(&c->jail);
 	free(c);
 }

@@ -91,11 +91,12 @@ static int open_net(const struct option_device *d, const struct option_netdev *n
 static int open_fs(const struct option_device *d, struct dev_fs_params *p, struct err *err)
 {
 	p->readonly = d->readonly;
+	p->proc_fd = -1;
 	(void)snprintf(p->tag, sizeof(p->tag), "%s", d->tag);
 	if (d->dir)
 		return open_path(d->dir, O_PATH | O_DIRECTORY, "-device virtio-fs-device",
 				 &p->root_fd, err);
-	return open_adopt(d->fd, "-device virtio-fs-device", &p->root_fd, err);
+	return open_adopt_if_given(d->fd, "-device virtio-fs-device", &p->root_fd, err);
 }
 
 static int open_vsock(const struct option_device *d, struct dev_vsock_params *p, struct err *err)
@@ -160,6 +161,22 @@ int machine_config_open(const struct options *o, struct machine_config *out, str
 		rc = open_device(o, &o->devices[i], &out->devices[i], err);
 	}
 	return rc;
+}
+
+int machine_config_jail(struct machine_config *c, const struct jail *jail, struct err *err)
+{
+	c->jailed = true;
+	for (size_t i = 0; i < c->ndevices; i++) {
+		struct machine_device *d = &c->devices[i];
+
+		if (d->kind != DEVICE_FS)
+			continue;
+		d->fs.proc_fd = jail->proc_fd;
+		d->fs.root_fd = fcntl(jail->root_fd, F_DUPFD_CLOEXEC, 0);
+		if (d->fs.root_fd < 0)
+			return err_set(err, errno, "share the jail's root");
+	}
+	return 0;
 }
 
 static void close_device(struct machine_device *d)

@@ -7,11 +7,15 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
 
 /* Descriptors named by number are taken over. `options` outlives `out`, which machine_config_done closes, on failure too. */
 int machine_config_open(const struct options *options, struct machine_config *out,
+			struct err *err) MUST_CHECK;
+/* The jail's root becomes what virtio-fs serves; its /proc/self/fd is lent. */
+int machine_config_jail(struct machine_config *config, const struct jail *jail,
 			struct err *err) MUST_CHECK;
 void machine_config_done(struct machine_config *config);
 #define AUTO_MACHINE_CONFIG CLEANUP(machine_config_done)

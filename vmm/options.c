@@ -184,6 +184,20 @@ static int parse_kvm_fd(struct options *o, const char *arg, struct err *err)
 	return set_fd(&o->kvm_fd, "kvm-fd", arg, err);
 }
 
+static int parse_jail(struct options *o, const char *arg, struct err *err)
+{
+	if (arg[0] != '/')
+		return err_say(err, EINVAL, "-jail %s: an absolute path is needed", arg);
+	o->jail_root = arg;
+	return 0;
+}
+
+static int parse_disable_seccomp(struct options *o, const char *arg UNUSED, struct err *err UNUSED)
+{
+	o->no_seccomp = true;
+	return 0;
+}
+
 static int parse_drive(struct options *o, const char *arg, struct err *err)
 {
 	static const struct prop props[] = {
@@ -305,9 +319,9 @@ static int check_fs(struct option_device *d, struct err *err)
 	if (len < 1 || len > 36)
 		return err_say(err, EINVAL,
 			       "-device virtio-fs-device: tag= of 1 to 36 bytes is needed");
-	if ((d->dir != NULL) == (d->fd >= 0))
+	if (d->dir && d->fd >= 0)
 		return err_say(err, EINVAL,
-			       "-device virtio-fs-device: either dir= or fd= is needed");
+			       "-device virtio-fs-device: dir= and fd= exclude each other");
 	return 0;
 }
 
@@ -432,7 +446,7 @@ static const struct option option_table[] = {
 	{"device", "KIND,KEY=VALUE,...",
 	 "virtio-rng-device, virtio-blk-device,drive=ID,\n"
 	 "virtio-net-device,netdev=ID[,mac=A][,mtu=N],\n"
-	 "virtio-fs-device,tag=T,dir=PATH|fd=N[,readonly=on],\n"
+	 "virtio-fs-device,tag=T[,dir=PATH|fd=N][,readonly=on],\n"
 	 "virtio-vsock-device,guest-cid=N[,path=P|listen-fd=N][,agent-fd=N]",
 	 parse_device},
 	{"drive", "id=ID,file=PATH|fd=N[,readonly=on][,serial=S]", "a disk for virtio-blk-device",
@@ -444,6 +458,8 @@ static const struct option option_table[] = {
 	{"events-fd", "N", "events go to this socket; its end is ours", parse_events_fd},
 	{"S", NULL, "wait for QMP's cont before the guest runs", parse_freeze},
 	{"kvm-fd", "N", "an open /dev/kvm", parse_kvm_fd},
+	{"jail", "DIR", "be confined to DIR; takes namespaces of our own", parse_jail},
+	{"disable-seccomp", NULL, "no lists of system calls in the jail", parse_disable_seccomp},
 	{"name", "TEXT", "name of the machine, for messages", parse_name},
 	{"no-reboot", NULL, "end when the guest resets (always so)", parse_no_reboot},
 	{"version", NULL, "print the version and end", parse_version},
@@ -516,6 +532,20 @@ static int check_backend(const struct options *o, size_t i, struct err *err)
 	return 0;
 }
 
+/* A directory of the host's would be a way out of the jail: there, the jail's root is what is served. */
+static int check_tree(const struct options *o, const struct option_device *d, struct err *err)
+{
+	if (o->jail_root && (d->dir || d->fd >= 0))
+		return err_say(
+			err, EINVAL,
+			"-device virtio-fs-device: the jail's root is served, dir= and fd= have "
+			"no place beside -jail");
+	if (!o->jail_root && !d->dir && d->fd < 0)
+		return err_say(err, EINVAL,
+			       "-device virtio-fs-device: either dir= or fd= is needed");
+	return 0;
+}
+
 static int check_whole(const struct options *o, struct err *err)
 {
 	if (o->help || o->version)
@@ -528,6 +558,8 @@ static int check_whole(const struct options *o, struct err *err)
 
 		if (kind == OPTION_DEVICE_BLK || kind == OPTION_DEVICE_NET)
 			rc = check_backend(o, i, err);
+		if (kind == OPTION_DEVICE_FS)
+			rc = check_tree(o, &o->devices[i], err);
 		if (rc < 0)
 			return rc;
 	}

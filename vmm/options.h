@@ -85,7 +85,9 @@ struct options {
 	int64_t kvm_fd;
 	const char *qmp[OPTIONS_MAX_QMP]; /* sockets to listen at */
 	size_t nqmp;
-	bool freeze;    /* wait for QMP's cont */
+	bool freeze;           /* wait for QMP's cont */
+	const char *jail_root; /* NULL: no jail */
+	bool no_seccomp;
 	bool no_reboot; /* always so: the vmm ends when the guest does */
 	bool help;
 	bool version;

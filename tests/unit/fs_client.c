@@ -284,7 +284,7 @@ void fc_init(struct fs_client *c, bool readonly)
 	c->out = malloc(FC_OUT_BYTES);
 	BUG_ON(!c->out || gmem_create(&ram, 1, &c->mem, NULL) < 0);
 	c->vq.mem = c->mem;
-	BUG_ON(fs_create(root_fd, readonly, &c->fs, NULL) < 0);
+	BUG_ON(fs_create(root_fd, -1, readonly, &c->fs, NULL) < 0);
 	BUG_ON(ask(c, &m, &c->init, sizeof(c->init)) < 0);
 }
 

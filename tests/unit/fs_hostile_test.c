@@ -419,7 +419,7 @@ static void test_descriptors_run_out(void **state)
 	/* The hard limit cannot be raised again: this is the last test of the program. */
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){512, 512}), 0);
 	int root_fd = open(c->dir, O_PATH | O_CLOEXEC);
-	rc = fs_create(root_fd, false, &small, NULL);
+	rc = fs_create(root_fd, -1, false, &small, NULL);
 	assert_int_equal(rc, 0);
 	c->fs = small;
 	assert_int_equal(fc_do(c, &init_m), 0);

@@ -64,6 +64,7 @@ void dev_net_empty(struct virtio_dev *dev);
 /* File system (virtio 1.2, 5.11): a FUSE server over one directory tree. */
 struct dev_fs_params {
 	int root_fd;  /* O_PATH or O_RDONLY directory: everything outside is unreachable */
+	int proc_fd;  /* /proc/self/fd, O_PATH, lent; -1: opened by the device */
 	char tag[37]; /* 1..36 bytes UTF-8 + NUL */
 	bool readonly;
 };

@@ -117,7 +117,7 @@ int dev_fs_create(const struct dev_fs_params *p, struct gmem *mem, struct loop *
 	}
 	d->dev = dev;
 	/* Last, since from its success on the descriptor is not the caller's. */
-	rc = fs_create(p->root_fd, p->readonly, &d->fs, err);
+	rc = fs_create(p->root_fd, p->proc_fd, p->readonly, &d->fs, err);
 	if (rc < 0)
 		return rc;
 

@@ -68,7 +68,15 @@ static int fd_budget(uint32_t *out, struct err *err)
 	return 0;
 }
 
-int fs_create(int root_fd, bool readonly, struct fs **out, struct err *err)
+/* A descriptor of our own. */
+static int take_proc(struct fs *fs, int proc_fd, struct err *err)
+{
+	fs->proc_fd = proc_fd >= 0 ? fcntl(proc_fd, F_DUPFD_CLOEXEC, 0)
+				   : open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fs->proc_fd < 0 ? err_set(err, errno, "open '/proc/self/fd'") : 0;
+}
+
+int fs_create(int root_fd, int proc_fd, bool readonly, struct fs **out, struct err *err)
 {
 	uint32_t budget = 0;
 	int rc = fd_budget(&budget, err);
@@ -81,9 +89,9 @@ int fs_create(int root_fd, bool readonly, struct fs **out, struct err *err)
 
 	fs->readonly = readonly;
 	fs_handles_init(&fs->handles, budget / 4);
-	fs->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fs->proc_fd < 0)
-		return err_set(err, errno, "open '/proc/self/fd'");
+	rc = take_proc(fs, proc_fd, err);
+	if (rc < 0)
+		return rc;
 	rc = fs_inodes_init(&fs->inodes, root_fd, budget - budget / 4);
 	if (rc < 0)
 		return err_set(err, -rc, "share the directory");

@@ -26,10 +26,11 @@ struct fs;
 
 /*
  * Takes root_fd (O_PATH or O_RDONLY directory) on success. Raises the soft limit of descriptors
- * to the hard one and budgets by it: a guest that wants more gets ENFILE. /proc must be there
- * now, and the process must stay the same; afterwards no path is opened any more.
+ * to the hard one and budgets by it: a guest that wants more gets ENFILE. proc_fd is /proc/self/fd,
+ * lent; -1: it is opened here. Afterwards no path is opened any more, and the process must stay the
+ * same.
  */
-int fs_create(int root_fd, bool readonly, struct fs **out, struct err *err) MUST_CHECK;
+int fs_create(int root_fd, int proc_fd, bool readonly, struct fs **out, struct err *err) MUST_CHECK;
 void fs_destroy(struct fs *fs);
 DEFINE_OWNER(fs_destroy, struct fs)
 
