@@ -84,6 +84,7 @@ PROTOS := \
 	agent-proto/ttrpc_wire.proto
 
 VMM := \
+	vmm/address_space.o \
 	vmm/arch/x86_64/arch.o \
 	vmm/arch/x86_64/boot.o \
 	vmm/arch/x86_64/bzimage.o \
@@ -93,7 +94,6 @@ VMM := \
 	vmm/arch/x86_64/platform.o \
 	vmm/arch/x86_64/probe_guest.o \
 	vmm/arch/x86_64/regs.o \
-	vmm/bus.o \
 	vmm/cmdline.o \
 	vmm/control.o \
 	vmm/dev/blk.o \
@@ -131,6 +131,7 @@ VMM := \
 	vmm/iothread.o \
 	vmm/jail.o \
 	vmm/kvm.o \
+	vmm/kvm_listener.o \
 	vmm/machine.o \
 	vmm/machine_config.o \
 	vmm/machine_run.o \
@@ -260,6 +261,7 @@ FUZZ_TARGETS := \
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
 UNIT_TESTS := \
+	address_space_test \
 	agent_container_test \
 	agent_stream_test \
 	agent_test \
@@ -267,7 +269,6 @@ UNIT_TESTS := \
 	blk_test \
 	boot_image_test \
 	boot_load_test \
-	bus_test \
 	cli_test \
 	cmdline_test \
 	config_test \

@@ -83,8 +83,11 @@ static void *run(void *arg)
 
 int iothread_start(struct iothread *t, struct err *err)
 {
-	int rc = pthread_create(&t->thread, NULL, run, t);
+	int rc;
 
+	if (t->holds > 0)
+		(void)eventfd_write(t->hold_fd, 1);
+	rc = pthread_create(&t->thread, NULL, run, t);
 	if (rc != 0)
 		return err_set(err, rc, "start thread '%s'", t->name);
 	t->running = true;
@@ -94,7 +97,7 @@ int iothread_start(struct iothread *t, struct err *err)
 void iothread_hold(struct iothread *t)
 {
 	(void)pthread_mutex_lock(&t->lock);
-	if (t->holds++ == 0)
+	if (t->holds++ == 0 && t->running)
 		(void)eventfd_write(t->hold_fd, 1);
 	(void)pthread_mutex_unlock(&t->lock);
 }

@@ -1,6 +1,5 @@
 /*
- * KVM's system, VM and vCPU descriptors (linux, Documentation/virt/kvm/api.rst). One VM a process, so the memory slots
- * are simply numbered in address order.
+ * KVM's system, VM and vCPU descriptors (linux, Documentation/virt/kvm/api.rst).
  */
 #include "vmm/kvm.h"
 
@@ -135,39 +134,55 @@ int kvm_create_vm(struct kvm *kvm, struct err *err)
 	return 0;
 }
 
-int kvm_map_memory(struct kvm *kvm, const struct gmem *mem, struct err *err)
+int kvm_set_memory(struct kvm *kvm, uint32_t slot, struct gmem_range range, void *host,
+		   struct err *err)
 {
-	for (size_t i = 0; i < gmem_region_count(mem); i++) {
-		void *host;
-		struct gmem_range range = gmem_region(mem, i, &host);
-		struct kvm_userspace_memory_region slot = {
-			.slot = (uint32_t)i,
-			.guest_phys_addr = range.at.v,
-			.memory_size = range.len_bytes,
-			.userspace_addr = (uintptr_t)host,
-		};
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = range.at.v,
+		.memory_size = range.len_bytes,
+		.userspace_addr = (uintptr_t)host,
+	};
 
-		if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-			return err_set(err, errno, "kvm: memory slot %zu of %llu MiB at 0x%llx", i,
-				       (unsigned long long)range.len_bytes >> 20,
-				       (unsigned long long)range.at.v);
-	}
+	if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		return err_set(err, errno, "kvm: memory slot %u of %llu MiB at 0x%llx", slot,
+			       (unsigned long long)range.len_bytes >> 20,
+			       (unsigned long long)range.at.v);
 	return 0;
 }
 
-int kvm_add_ioeventfd(struct kvm *kvm, struct gpa at, uint32_t value, int fd, struct err *err)
+void kvm_unset_memory(struct kvm *kvm, uint32_t slot)
 {
-	struct kvm_ioeventfd io = {
+	struct kvm_userspace_memory_region region = {.slot = slot};
+
+	BUG_ON(ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0);
+}
+
+static struct kvm_ioeventfd ioeventfd_of(struct gpa at, uint32_t value, int fd, uint32_t flags)
+{
+	return (struct kvm_ioeventfd){
 		.datamatch = value,
 		.addr = at.v,
 		.len = sizeof(value),
 		.fd = fd,
-		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | flags,
 	};
+}
+
+int kvm_add_ioeventfd(struct kvm *kvm, struct gpa at, uint32_t value, int fd, struct err *err)
+{
+	struct kvm_ioeventfd io = ioeventfd_of(at, value, fd, 0);
 
 	if (ioctl(kvm->vm_fd, KVM_IOEVENTFD, &io) < 0)
 		return err_set(err, errno, "kvm: ioeventfd at 0x%llx", (unsigned long long)at.v);
 	return 0;
+}
+
+void kvm_remove_ioeventfd(struct kvm *kvm, struct gpa at, uint32_t value, int fd)
+{
+	struct kvm_ioeventfd io = ioeventfd_of(at, value, fd, KVM_IOEVENTFD_FLAG_DEASSIGN);
+
+	BUG_ON(ioctl(kvm->vm_fd, KVM_IOEVENTFD, &io) < 0);
 }
 
 int kvm_add_irqfd(struct kvm *kvm, uint32_t gsi, int fd, struct err *err)

@@ -2,8 +2,7 @@
  * KVM, as far as a machine needs it: the VM, its memory slots, its eventfds and its vCPUs. What is particular to a
  * processor architecture is behind vmm/arch/arch.h. Errors say what the user can do about them.
  *
- * Threads: all of it by the main thread before vCPUs run; afterwards only the vCPU descriptors are used, each by its
- * own thread.
+ * Threads: all of it by the main thread, while vCPUs do not run or are held; but for KVM_RUN, by each vCPU's own thread.
  */
 #ifndef NACRE_VMM_KVM_H
 #define NACRE_VMM_KVM_H
@@ -52,14 +51,19 @@ int kvm_require(const struct kvm *kvm, const struct kvm_cap *caps, size_t n,
 /* Checks what every machine needs and makes the VM. */
 int kvm_create_vm(struct kvm *kvm, struct err *err) MUST_CHECK;
 
-/* Gives every region of `mem` to the guest. `mem` outlives the VM. */
-int kvm_map_memory(struct kvm *kvm, const struct gmem *mem, struct err *err) MUST_CHECK;
+/* Memory slot `slot` is [range) of the guest, backed by `host`, which outlives it; all aligned to pages. */
+int kvm_set_memory(struct kvm *kvm, uint32_t slot, struct gmem_range range, void *host,
+		   struct err *err) MUST_CHECK;
+/* The slot, which is there, goes. */
+void kvm_unset_memory(struct kvm *kvm, uint32_t slot);
 
 /* Writes of `value`, 4 bytes long, at `at` signal `fd` and do not leave the kernel. Borrows fd. */
 int kvm_add_ioeventfd(struct kvm *kvm, struct gpa at, uint32_t value, int fd,
 		      struct err *err) MUST_CHECK;
+/* The one added with the same arguments, its `fd` still open. */
+void kvm_remove_ioeventfd(struct kvm *kvm, struct gpa at, uint32_t value, int fd);
 
-/* A write to the eventfd `fd` raises (and lowers) the interrupt `gsi`. Borrows fd. */
+/* A write to the eventfd `fd` raises (and lowers) the interrupt `gsi`, which others may do too. Borrows fd. */
 int kvm_add_irqfd(struct kvm *kvm, uint32_t gsi, int fd, struct err *err) MUST_CHECK;
 
 int kvm_vcpu_create(struct kvm *kvm, uint32_t idx, struct kvm_vcpu *out,

@@ -97,6 +97,12 @@ static int make_memory(struct machine *m, const struct machine_config *c, struct
 	size_t n = arch_ram_ranges(c->memory_mib << 20, ranges);
 	int rc = gmem_create(ranges, n, &m->mem, err);
 
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		m->ram[i] = (struct region){
+			.name = "RAM", .base = ranges[i].at.v, .len_bytes = ranges[i].len_bytes};
+		(void)gmem_region(m->mem, i, &m->ram[i].host);
+		rc = address_space_add(&m->memory, &m->ram[i], err);
+	}
 	m->times.memory_us = machine_now_us();
 	return rc;
 }
@@ -104,12 +110,6 @@ static int make_memory(struct machine *m, const struct machine_config *c, struct
 static int make_serial(struct machine *m, const struct machine_config *c, struct err *err)
 {
 	struct arch_uart uart = arch_uart();
-	struct bus_region region = {
-		.name = "serial",
-		.base = uart.base,
-		.len_bytes = SERIAL_WINDOW_BYTES,
-		.ops = serial_bus_ops(),
-	};
 	struct serial_params params = {
 		.out_fd = c->serial_out_fd,
 		.in_fd = c->serial_in_fd,
@@ -126,14 +126,20 @@ static int make_serial(struct machine *m, const struct machine_config *c, struct
 	rc = serial_create(&params, &m->serial, err);
 	if (rc < 0)
 		return rc;
-	region.self = m->serial;
-	return bus_add(uart.is_pio ? &m->pio : &m->mmio, &region, err);
+	m->serial_region = (struct region){
+		.name = "serial",
+		.base = uart.base,
+		.len_bytes = SERIAL_WINDOW_BYTES,
+		.ops = serial_region_ops(),
+		.self = m->serial,
+	};
+	return address_space_add(uart.is_port ? &m->ports : &m->memory, &m->serial_region, err);
 }
 
 static int make_platform(struct machine *m, struct err *err)
 {
 	struct arch_platform_params params = {
-		.pio = &m->pio, .mmio = &m->mmio, .on_reset = on_reset_line, .arg = m};
+		.memory = &m->memory, .ports = &m->ports, .on_reset = on_reset_line, .arg = m};
 
 	return arch_platform_create(&params, &m->platform, err);
 }
@@ -141,7 +147,7 @@ static int make_platform(struct machine *m, struct err *err)
 /* Every virtio device, in the order of the address map; spare slots come last. */
 static int make_slots(struct machine *m, struct machine_config *c, struct err *err)
 {
-	struct slots_env env = {.mem = m->mem, .loop = m->loop, .mmio = &m->mmio};
+	struct slots_env env = {.mem = m->mem, .loop = m->loop, .memory = &m->memory};
 	int rc = slots_create(&env, &m->slots, err);
 
 	for (size_t i = 0; rc == 0 && i < c->ndevices; i++)
@@ -155,30 +161,32 @@ static int make_slots(struct machine *m, struct machine_config *c, struct err *e
 
 static int make_devices(struct machine *m, struct machine_config *c, struct err *err)
 {
-	int rc;
+	int rc = make_serial(m, c, err);
 
-	bus_init(&m->pio, "pio");
-	bus_init(&m->mmio, "mmio");
-	rc = make_serial(m, c, err);
 	if (rc == 0)
 		rc = make_platform(m, err);
 	if (rc == 0)
 		rc = make_slots(m, c, err);
-	bus_freeze(&m->pio);
-	bus_freeze(&m->mmio);
 	m->times.devices_us = machine_now_us();
 	return rc;
 }
 
 int machine_connect(struct machine *m, struct err *err)
 {
-	int rc = kvm_map_memory(m->kvm, m->mem, err);
+	int rc;
 
+	kvm_listener_init(&m->kvm_listener, m->kvm);
+	rc = address_space_listen(&m->memory, &m->kvm_listener.listener, err);
 	if (rc == 0 && m->serial)
 		rc = kvm_add_irqfd(m->kvm, arch_uart().irq, m->serial_irq_fd, err);
 	if (rc == 0)
 		rc = slots_connect(m->slots, m->kvm, err);
 	return rc;
+}
+
+void machine_disconnect(struct machine *m)
+{
+	address_space_unlisten(&m->memory, &m->kvm_listener.listener);
 }
 
 static int make_cmdline(struct machine *m, const struct machine_config *c, struct err *err)
@@ -195,7 +203,8 @@ static int make_cmdline(struct machine *m, const struct machine_config *c, struc
 
 static int make_vcpus(struct machine *m, const struct machine_config *c, struct err *err)
 {
-	struct vcpu_env env = {.pio = &m->pio, .mmio = &m->mmio, .on_end = on_guest_end, .arg = m};
+	struct vcpu_env env = {
+		.memory = &m->memory, .ports = &m->ports, .on_end = on_guest_end, .arg = m};
 	uint32_t n = c->max_vcpus > c->vcpus ? c->max_vcpus : c->vcpus;
 
 	m->vcpus = calloc(n, sizeof(struct vcpu *));
@@ -227,6 +236,24 @@ int machine_boot(struct machine *m, struct err *err)
 	return rc;
 }
 
+static int gate_hold(void *arg, struct err *err)
+{
+	return machine_hold(arg, err);
+}
+
+static void gate_release(void *arg)
+{
+	machine_release(arg);
+}
+
+static void init_address_spaces(struct machine *m)
+{
+	const struct address_gate gate = {.hold = gate_hold, .release = gate_release, .arg = m};
+
+	address_space_init(&m->memory, "memory", &gate);
+	address_space_init(&m->ports, "port", &gate);
+}
+
 int machine_create(struct machine_config *config, struct loop *loop,
 		   const struct machine_events *events, struct machine **out, struct err *err)
 {
@@ -240,6 +267,7 @@ int machine_create(struct machine_config *config, struct loop *loop,
 	m->serial_irq_fd = -1;
 	m->end_fd = -1;
 	m->kernel.fd = m->initrd.fd = -1;
+	init_address_spaces(m);
 	rc = watch_end(m, err);
 	if (rc == 0)
 		rc = open_images(m, config, err);
@@ -275,6 +303,8 @@ void machine_destroy(struct machine *m)
 	slots_destroy(m->slots);
 	arch_platform_destroy(m->platform);
 	serial_destroy(m->serial);
+	address_space_done(&m->ports);
+	address_space_done(&m->memory);
 	own_close(&m->serial_irq_fd);
 	/* The VM goes before its memory: KVM maps it until then. */
 	kvm_close(m->kvm);

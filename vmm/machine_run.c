@@ -27,11 +27,12 @@ int machine_start(struct machine *m, struct err *err)
 	return rc;
 }
 
-static void release(struct machine *m)
+void machine_release(struct machine *m)
 {
 	if (--m->holds > 0)
 		return;
-	slots_release(m->slots);
+	if (m->slots)
+		slots_release(m->slots);
 	for (uint32_t i = 0; i < m->nvcpus; i++)
 		vcpu_release(m->vcpus[i]);
 }
@@ -45,13 +46,12 @@ static int await_rest(struct machine *m, struct err *err)
 	deadline.tv_sec += MACHINE_REST_MS / 1000;
 	for (uint32_t i = 0; rc == 0 && i < m->nvcpus; i++)
 		rc = vcpu_await_rest(m->vcpus[i], &deadline, err);
-	if (rc == 0)
+	if (rc == 0 && m->slots)
 		rc = slots_await_rest(m->slots, &deadline, err);
 	return rc;
 }
 
-/* All stands still from success on, until as many releases. */
-static int hold(struct machine *m, struct err *err)
+int machine_hold(struct machine *m, struct err *err)
 {
 	int rc;
 
@@ -59,10 +59,11 @@ static int hold(struct machine *m, struct err *err)
 		return 0;
 	for (uint32_t i = 0; i < m->nvcpus; i++)
 		vcpu_hold(m->vcpus[i]);
-	slots_hold(m->slots);
+	if (m->slots)
+		slots_hold(m->slots);
 	rc = await_rest(m, err);
 	if (rc < 0)
-		release(m);
+		machine_release(m);
 	return rc;
 }
 
@@ -72,7 +73,7 @@ int machine_pause(struct machine *m, struct err *err)
 
 	if (m->paused)
 		return 0;
-	rc = hold(m, err);
+	rc = machine_hold(m, err);
 	if (rc < 0)
 		return err_wrap(err, "pause");
 	m->paused = true;
@@ -84,7 +85,7 @@ int machine_resume(struct machine *m, struct err *err UNUSED)
 	if (!m->paused)
 		return 0;
 	m->paused = false;
-	release(m);
+	machine_release(m);
 	return 0;
 }
 
@@ -172,6 +173,7 @@ static int reset_held(struct machine *m, struct err *err)
 
 	if (rc < 0)
 		return rc;
+	machine_disconnect(m);
 	swap_vm(m, &fresh);
 	rc = boot_again(m, err);
 	if (rc < 0)
@@ -181,12 +183,12 @@ static int reset_held(struct machine *m, struct err *err)
 
 int machine_reset(struct machine *m, struct err *err)
 {
-	int rc = hold(m, err);
+	int rc = machine_hold(m, err);
 
 	if (rc < 0)
 		return err_wrap(err, "reset");
 	rc = reset_held(m, err);
-	release(m);
+	machine_release(m);
 	if (rc < 0)
 		return err_wrap(err, "reset");
 	return 0;

@@ -9,10 +9,11 @@
 #include <stdbool.h>
 
 #include "vmm/arch/arch.h"
-#include "vmm/bus.h"
+#include "vmm/address_space.h"
 #include "vmm/gmem.h"
 #include "vmm/image.h"
 #include "vmm/kvm.h"
+#include "vmm/kvm_listener.h"
 #include "vmm/machine.h"
 #include "vmm/serial.h"
 #include "vmm/slots.h"
@@ -22,10 +23,13 @@ struct machine {
 	struct loop *loop;
 	struct machine_events events;
 	struct machine_times times;
-	struct kvm *kvm; /* replaced by a reset */
+	struct kvm *kvm;                  /* replaced by a reset, as the next */
+	struct kvm_listener kvm_listener; /* listens from connect to disconnect */
 	struct gmem *mem;
-	struct bus pio, mmio;
+	struct region ram[GMEM_MAX_REGIONS];
+	struct address_space memory, ports;
 	struct serial *serial; /* NULL: the guest has no console */
+	struct region serial_region;
 	int serial_irq_fd;
 	struct arch_platform *platform;
 	struct slots *slots;
@@ -49,8 +53,13 @@ struct machine {
 	struct loop_source *end_source;
 };
 
-/* Memory, console and slots are those of m->kvm from now on. */
+/* Memory, console and slots are those of m->kvm from now on, until disconnect and the closing of m->kvm. */
 int machine_connect(struct machine *m, struct err *err) MUST_CHECK;
+void machine_disconnect(struct machine *m);
+
+/* All stands still from success on, until as many releases. Holds nest, pause is one of them. */
+int machine_hold(struct machine *m, struct err *err) MUST_CHECK;
+void machine_release(struct machine *m);
 
 /* Kernel, initramfs and command line to fresh memory, and the registers of fresh vCPUs. */
 int machine_boot(struct machine *m, struct err *err) MUST_CHECK;

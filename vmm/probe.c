@@ -119,6 +119,14 @@ static int run_guest(struct trial *t, struct probe_facts *best)
 	return 0;
 }
 
+static int map_memory(struct trial *t, struct err *err)
+{
+	void *host;
+	struct gmem_range range = gmem_region(t->mem, 0, &host);
+
+	return kvm_set_memory(t->kvm, 0, range, host, err);
+}
+
 static int prepare(struct trial *t, struct err *err)
 {
 	const struct gmem_range ram = {.at = GPA(0), .len_bytes = RAM_BYTES};
@@ -128,7 +136,7 @@ static int prepare(struct trial *t, struct err *err)
 	if (rc == 0)
 		rc = gmem_create(&ram, 1, &t->mem, err);
 	if (rc == 0)
-		rc = kvm_map_memory(t->kvm, t->mem, err);
+		rc = map_memory(t, err);
 	if (rc == 0)
 		rc = arch_vm_init(t->kvm, err);
 	if (rc == 0)

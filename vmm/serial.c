@@ -247,9 +247,9 @@ static void serial_write(void *self, uint64_t off, uint32_t len, uint64_t value)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-const struct bus_ops *serial_bus_ops(void)
+const struct region_ops *serial_region_ops(void)
 {
-	static const struct bus_ops ops = {.read = serial_read, .write = serial_write};
+	static const struct region_ops ops = {.read = serial_read, .write = serial_write};
 
 	return &ops;
 }

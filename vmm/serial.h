@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/bus.h"
+#include "vmm/address_space.h"
 
 #define SERIAL_WINDOW_BYTES 8
 
@@ -28,8 +28,8 @@ int serial_create(const struct serial_params *p, struct serial **out, struct err
 void serial_destroy(struct serial *serial);
 DEFINE_OWNER(serial_destroy, struct serial)
 
-/* The registers, for the bus; `self` is the struct serial. */
-const struct bus_ops *serial_bus_ops(void);
+/* The registers, for a region whose `self` is the struct serial. */
+const struct region_ops *serial_region_ops(void);
 
 /* The registers and the FIFO as after creation; what the guest wrote before stays in line to be written out. Any thread. */
 void serial_reset(struct serial *serial);

@@ -16,6 +16,8 @@ struct slot {
 	struct virtio_mmio *mmio;
 	struct iothread *thread; /* NULL: the main loop serves it */
 	int irq_fd;
+	struct region region;
+	struct region_eventfd *kicks; /* one a queue */
 	bool spare;
 	char id[MACHINE_ID_BYTES]; /* of what fills a spare slot, "" while it is empty */
 };
@@ -50,6 +52,7 @@ void slots_destroy(struct slots *s)
 		virtio_dev_destroy(slot->dev);
 		iothread_destroy(slot->thread);
 		own_close(&slot->irq_fd);
+		free(slot->kicks);
 	}
 	free(s);
 }
@@ -120,27 +123,46 @@ static void mmio_write(void *self, uint64_t off, uint32_t len, uint64_t value)
 	virtio_mmio_write(self, off, len, value);
 }
 
-/* Puts a device behind its window of registers. */
+static int make_transport(struct slot *slot, struct err *err)
+{
+	slot->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (slot->irq_fd < 0)
+		return err_set(err, errno, "eventfd");
+	return virtio_mmio_create(slot->dev, slot->irq_fd, &slot->mmio, err);
+}
+
+/* Notifications do not reach the registers: QueueNotify is an eventfd for each queue's number (virtio 1.2, 4.2.2). */
+static int make_kicks(struct slot *slot, struct err *err)
+{
+	uint16_t n = virtio_nqueues(slot->dev);
+
+	slot->kicks = calloc(n, sizeof(slot->kicks[0]));
+	if (!slot->kicks)
+		return err_set(err, ENOMEM, "notifications");
+	for (uint16_t q = 0; q < n; q++)
+		slot->kicks[q] = (struct region_eventfd){
+			.off = VIRTIO_MMIO_NOTIFY_OFF,
+			.value = q,
+			.fd = virtio_queue_eventfd(slot->dev, q),
+		};
+	return 0;
+}
+
 static int make_window(struct slots *s, struct slot *slot, const struct arch_slot *place,
 		       struct err *err)
 {
-	static const struct bus_ops ops = {.read = mmio_read, .write = mmio_write};
-	struct bus_region region = {
+	static const struct region_ops ops = {.read = mmio_read, .write = mmio_write};
+
+	slot->region = (struct region){
 		.name = virtio_ops_of(slot->dev)->name,
 		.base = place->base.v,
 		.len_bytes = place->window_bytes,
 		.ops = &ops,
+		.self = slot->mmio,
+		.eventfds = slot->kicks,
+		.neventfds = virtio_nqueues(slot->dev),
 	};
-	int rc;
-
-	slot->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (slot->irq_fd < 0)
-		return err_set(err, errno, "%s: eventfd", region.name);
-	rc = virtio_mmio_create(slot->dev, slot->irq_fd, &slot->mmio, err);
-	if (rc < 0)
-		return rc;
-	region.self = slot->mmio;
-	return bus_add(s->env.mmio, &region, err);
+	return address_space_add(s->env.memory, &slot->region, err);
 }
 
 int slots_add(struct slots *s, struct machine_device *d, struct err *err)
@@ -155,9 +177,13 @@ int slots_add(struct slots *s, struct machine_device *d, struct err *err)
 	*place = arch_virtio_slot((uint32_t)s->n);
 	s->n++;
 	rc = make_backend(s, slot, d, err);
-	if (rc < 0)
-		return rc;
-	return make_window(s, slot, place, err);
+	if (rc == 0)
+		rc = make_transport(slot, err);
+	if (rc == 0)
+		rc = make_kicks(slot, err);
+	if (rc == 0)
+		rc = make_window(s, slot, place, err);
+	return rc;
 }
 
 int slots_add_spare(struct slots *s, enum machine_device_kind kind, struct err *err)
@@ -175,25 +201,12 @@ int slots_add_spare(struct slots *s, enum machine_device_kind kind, struct err *
 	return 0;
 }
 
-static int connect_slot(const struct slot *slot, const struct arch_slot *place, struct kvm *kvm,
-			struct err *err)
-{
-	int rc = kvm_add_irqfd(kvm, place->irq, slot->irq_fd, err);
-
-	for (uint16_t q = 0; rc == 0 && q < virtio_nqueues(slot->dev); q++)
-		rc = kvm_add_ioeventfd(kvm, GPA(place->base.v + VIRTIO_MMIO_NOTIFY_OFF), q,
-				       virtio_queue_eventfd(slot->dev, q), err);
-	if (rc < 0)
-		return err_wrap(err, "%s", virtio_ops_of(slot->dev)->name);
-	return 0;
-}
-
 int slots_connect(struct slots *s, struct kvm *kvm, struct err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < s->n; i++)
-		rc = connect_slot(&s->slot[i], &s->places[i], kvm, err);
+		rc = kvm_add_irqfd(kvm, s->places[i].irq, s->slot[i].irq_fd, err);
 	return rc;
 }
 

@@ -20,8 +20,8 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "vmm/address_space.h"
 #include "vmm/arch/arch.h"
-#include "vmm/bus.h"
 #include "vmm/gmem.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
@@ -31,7 +31,7 @@ struct slots;
 struct slots_env {
 	struct gmem *mem;
 	struct loop *loop; /* of the main thread */
-	struct bus *mmio;
+	struct address_space *memory;
 };
 
 /* Borrows what is in `env`. */
@@ -45,7 +45,7 @@ int slots_add(struct slots *slots, struct machine_device *d, struct err *err) MU
 /* The next slot, spare: `kind` is DEVICE_BLK or DEVICE_NET. */
 int slots_add_spare(struct slots *slots, enum machine_device_kind kind, struct err *err) MUST_CHECK;
 
-/* Interrupts and notifications go by this VM from now on. */
+/* Interrupts go to this VM, until it is closed. */
 int slots_connect(struct slots *slots, struct kvm *kvm, struct err *err) MUST_CHECK;
 
 /* Where they are, for the guest's kernel: an array of *n. */

@@ -92,9 +92,9 @@ static void do_pio(struct vcpu *v)
 	/* rep ins and outs: `count` units for the same port. */
 	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_OUT)
-			bus_write(v->env.pio, run->io.port, data, run->io.size);
+			address_space_write(v->env.ports, run->io.port, data, run->io.size);
 		else
-			bus_read(v->env.pio, run->io.port, data, run->io.size);
+			address_space_read(v->env.ports, run->io.port, data, run->io.size);
 	}
 }
 
@@ -103,9 +103,11 @@ static void do_mmio(struct vcpu *v)
 	struct kvm_run *run = v->kvm.run;
 
 	if (run->mmio.is_write)
-		bus_write(v->env.mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
+		address_space_write(v->env.memory, run->mmio.phys_addr, run->mmio.data,
+				    run->mmio.len);
 	else
-		bus_read(v->env.mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
+		address_space_read(v->env.memory, run->mmio.phys_addr, run->mmio.data,
+				   run->mmio.len);
 }
 
 static void on_system_event(struct vcpu *v)

@@ -1,6 +1,7 @@
 /*
  * A vCPU and its thread: KVM_RUN until somebody holds or stops it, or the guest ends; after that it rests until it is
- * replaced. Accesses to devices go to the two buses without a lock.
+ * replaced. Accesses to devices go to the two address
+ * spaces without a lock.
  *
  *	               start                 hold                    replace
  *	  (no thread) -------> in the guest ------> resting <------+ (a fresh KVM vCPU,
@@ -23,7 +24,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/own.h"
-#include "vmm/bus.h"
+#include "vmm/address_space.h"
 #include "vmm/kvm.h"
 
 /* How a guest's life ends. */
@@ -40,7 +41,7 @@ const char *guest_end_name(enum guest_end end);
 struct vcpu;
 
 struct vcpu_env {
-	struct bus *pio, *mmio; /* borrowed, frozen */
+	struct address_space *memory, *ports; /* borrowed */
 	/* This vCPU saw the guest end and runs no further. `detail` is "" or plain text, valid during the call. */
 	void (*on_end)(void *arg, enum guest_end end, const char *detail);
 	void *arg;

@@ -61,12 +61,12 @@ static int drop(void **state)
 
 static uint8_t rd(struct uart *u, uint64_t reg)
 {
-	return (uint8_t)serial_bus_ops()->read(u->serial, reg, 1);
+	return (uint8_t)serial_region_ops()->read(u->serial, reg, 1);
 }
 
 static void wr(struct uart *u, uint64_t reg, uint8_t value)
 {
-	serial_bus_ops()->write(u->serial, reg, 1, value);
+	serial_region_ops()->write(u->serial, reg, 1, value);
 }
 
 static bool irq(struct uart *u)
@@ -89,8 +89,8 @@ static void test_output(void **state)
 
 	assert_int_equal(rd(u, LSR), 0x60);
 	/* Wider accesses are nothing on this bus. */
-	serial_bus_ops()->write(u->serial, DATA, 4, 'x');
-	assert_true(serial_bus_ops()->read(u->serial, LSR, 2) == UINT64_MAX);
+	serial_region_ops()->write(u->serial, DATA, 4, 'x');
+	assert_true(serial_region_ops()->read(u->serial, LSR, 2) == UINT64_MAX);
 	wr(u, DATA, 'h');
 	wr(u, DATA, 'i');
 	step(u, 1);

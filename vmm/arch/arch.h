@@ -15,7 +15,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/own.h"
-#include "vmm/bus.h"
+#include "vmm/address_space.h"
 #include "vmm/gmem.h"
 #include "vmm/image.h"
 #include "vmm/kvm.h"
@@ -37,9 +37,9 @@ struct arch_slot {
 uint32_t arch_virtio_slots(void);
 struct arch_slot arch_virtio_slot(uint32_t slot);
 
-/* The console UART: on which bus, where, which interrupt, and what the guest kernel calls it ("ttyS0"). */
+/* The console UART: in which address space, where, which interrupt, and what the guest kernel calls it ("ttyS0"). */
 struct arch_uart {
-	bool is_pio;
+	bool is_port;
 	uint64_t base;
 	uint32_t irq;
 	const char *console;
@@ -52,7 +52,7 @@ int arch_vm_init(struct kvm *kvm, struct err *err) MUST_CHECK;
 /* Devices that are neither virtio nor the UART (x86: the reset line of the i8042). */
 struct arch_platform;
 struct arch_platform_params {
-	struct bus *pio, *mmio;
+	struct address_space *memory, *ports;
 	void (*on_reset)(void *arg); /* the guest asked for a reset; any vCPU thread */
 	void *arg;
 };

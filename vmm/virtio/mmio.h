@@ -1,6 +1,6 @@
 /*
- * virtio-mmio, version 2 (virtio 1.2, 4.2.2): the register window of one device, and its interrupt line. The bus calls read
- * and write with an offset into the window, whose length is the machine's affair. Registers answer to aligned 32-bit
+ * virtio-mmio, version 2 (virtio 1.2, 4.2.2): the register window of one device, and its interrupt line. Read and write
+ * are called with an offset into the window, whose length is the machine's affair. Registers answer to aligned 32-bit
  * accesses only, as the specification demands of drivers: others read zero and write nothing. The configuration space
  * behind them, from 0x100, answers to 1, 2, 4 and 8 bytes. There are no shared memory regions: each selector answers
  * length -1.

@@ -56,7 +56,7 @@ struct arch_slot arch_virtio_slot(uint32_t slot)
 struct arch_uart arch_uart(void)
 {
 	return (struct arch_uart){
-		.is_pio = true, .base = X86_UART_PORT, .irq = X86_UART_IRQ, .console = "ttyS0"};
+		.is_port = true, .base = X86_UART_PORT, .irq = X86_UART_IRQ, .console = "ttyS0"};
 }
 
 int arch_vm_init(struct kvm *kvm, struct err *err)

@@ -13,7 +13,10 @@
 #define PORT_CMOS    0x70
 #define CMD_RESET    0xfe
 
+enum { PORTS = 3 };
+
 struct arch_platform {
+	struct region ports[PORTS];
 	void (*on_reset)(void *arg);
 	void *arg;
 };
@@ -41,20 +44,23 @@ static void command_write(void *self, uint64_t off UNUSED, uint32_t len UNUSED, 
 		p->on_reset(p->arg);
 }
 
-static int add_ports(struct arch_platform *p, struct bus *pio, struct err *err)
+static int add_ports(struct arch_platform *p, struct address_space *ports, struct err *err)
 {
-	static const struct bus_ops data = {.read = i8042_read, .write = ignore_write};
-	static const struct bus_ops absent = {.read = absent_read, .write = ignore_write};
-	static const struct bus_ops command = {.read = i8042_read, .write = command_write};
-	const struct bus_region regions[] = {
-		{"i8042 data", PORT_DATA, 1, &data, p},
-		{"i8042 command", PORT_COMMAND, 1, &command, p},
-		{"cmos", PORT_CMOS, 2, &absent, p},
+	static const struct region_ops data = {.read = i8042_read, .write = ignore_write};
+	static const struct region_ops absent = {.read = absent_read, .write = ignore_write};
+	static const struct region_ops command = {.read = i8042_read, .write = command_write};
+	static const struct region regions[PORTS] = {
+		{.name = "i8042 data", .base = PORT_DATA, .len_bytes = 1, .ops = &data},
+		{.name = "i8042 command", .base = PORT_COMMAND, .len_bytes = 1, .ops = &command},
+		{.name = "cmos", .base = PORT_CMOS, .len_bytes = 2, .ops = &absent},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(regions); i++) {
-		int rc = bus_add(pio, &regions[i], err);
+	for (size_t i = 0; i < PORTS; i++) {
+		int rc;
 
+		p->ports[i] = regions[i];
+		p->ports[i].self = p;
+		rc = address_space_add(ports, &p->ports[i], err);
 		if (rc < 0)
 			return rc;
 	}
@@ -71,7 +77,7 @@ int arch_platform_create(const struct arch_platform_params *params, struct arch_
 		return err_set(err, ENOMEM, "i8042");
 	p->on_reset = params->on_reset;
 	p->arg = params->arg;
-	rc = add_ports(p, params->pio, err);
+	rc = add_ports(p, params->ports, err);
 	if (rc < 0)
 		return rc;
 	*out = TAKE_PTR(&p);
