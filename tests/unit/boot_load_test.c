@@ -270,7 +270,7 @@ static void test_slots(void **state)
 	for (uint32_t i = 0; i < arch_virtio_slots(); i++) {
 		struct arch_slot s = arch_virtio_slot(i);
 
-		assert_int_equal(s.base.v, 0xd0000000ULL + i * MIB);
+		assert_int_equal(s.base.v, 0xd0000000ULL + i * 0x1000ULL);
 		assert_true(s.irq >= 5 && s.irq < X86_IOAPIC_PINS);
 		users[s.irq]++;
 	}

@@ -287,7 +287,7 @@ static void test_kernel_cmdline(void **state)
 		{"ttyS0", 0, 2, NULL, "console=ttyS0 reboot=k panic=-1 maxcpus=2"},
 		{"ttyS0", 2, 0, "quiet -- x",
 		 "console=ttyS0 reboot=k panic=-1 virtio_mmio.device=4K@0xd0000000:5 "
-		 "virtio_mmio.device=4K@0xd0100000:6 quiet -- x"},
+		 "virtio_mmio.device=4K@0xd0001000:6 quiet -- x"},
 	};
 
 	(void)state;

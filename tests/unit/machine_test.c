@@ -95,7 +95,7 @@ static void make_kernel(struct fixture *f, const uint8_t *code)
 		.version = 0x20f,
 		.loadflags = LOADED_HIGH,
 		.initrd_addr_max = UINT32_MAX,
-		.cmdline_size = 2048,
+		.cmdline_size = 4095, /* room to name all slots, more than Linux has */
 		.pref_address = MIB,
 		.init_size = (uint32_t)MIB,
 	};

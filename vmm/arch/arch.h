@@ -30,7 +30,7 @@ size_t arch_ram_ranges(uint64_t bytes, struct gmem_range out[GMEM_MAX_REGIONS]);
 
 /* Where virtio-mmio device `slot` sits and which interrupt (gsi) it has, maybe with others: it is edge-triggered. */
 struct arch_slot {
-	struct gpa base; /* a whole number of MiB */
+	struct gpa base;
 	uint64_t window_bytes;
 	uint32_t irq;
 };

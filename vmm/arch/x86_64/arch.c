@@ -47,7 +47,7 @@ struct arch_slot arch_virtio_slot(uint32_t slot)
 	if (slot >= X86_VIRTIO_LINES)
 		line = X86_VIRTIO_LINES - 1 - line;
 	return (struct arch_slot){
-		.base = GPA(X86_VIRTIO_ADDR + slot * X86_VIRTIO_STRIDE),
+		.base = GPA(X86_VIRTIO_ADDR + slot * X86_VIRTIO_SLOT_BYTES),
 		.window_bytes = X86_VIRTIO_SLOT_BYTES,
 		.irq = X86_VIRTIO_IRQ + line,
 	};

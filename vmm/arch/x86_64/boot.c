@@ -138,7 +138,8 @@ static int load_cmdline(const char *cmdline, const struct kernel_plan *plan, str
 
 	if (len > plan->cmdline_max_bytes || len > X86_MPTABLE_ADDR - X86_CMDLINE_ADDR)
 		return err_say(err, E2BIG,
-			       "the kernel command line of %zu bytes is too long, %u are possible",
+			       "the kernel command line of %zu bytes is too long, %u are possible: "
+			       "it names each device and each spare slot in 36 bytes",
 			       len, plan->cmdline_max_bytes);
 	BUG_ON(!gmem_write(mem, GPA(X86_CMDLINE_ADDR), cmdline, len));
 	return 0;

@@ -12,7 +12,7 @@
  *	0x0010_0000  | RAM: kernel ... initramfs   |  the initramfs ends where low RAM does
  *	             +-----------------------------+  low end: all of RAM, or 3 GiB
  *	             | hole                        |
- *	0xd000_0000  | virtio-mmio, 4 KiB a slot   |  1 MiB apart; from 0xd400_0000 on kept for PCI and DAX
+ *	0xd000_0000  | virtio-mmio, 4 KiB a slot   |  the rest is kept for PCI and DAX
  *	0xfec0_0000  | I/O APIC (KVM)              |
  *	0xfee0_0000  | local APICs (KVM)           |
  *	0xfffb_c000  | identity map, TSS (KVM)     |  real mode on old Intel processors
@@ -22,7 +22,7 @@
  *
  *	IRQ 0 PIT, 2 cascade, 4 UART, 5 to 23 virtio slots in order; slots behind the 19th share lines, from 23 downwards
  *
- * The kernel's command line has 2 KiB for naming the slots, "4K@0xd0000000:5" each: it reads no unit letter in an address.
+ * Linux is told of each slot by 36 bytes of its command line, which has 2 KiB: some 50 slots with the usual parameters.
  */
 #ifndef NACRE_VMM_ARCH_X86_64_LAYOUT_H
 #define NACRE_VMM_ARCH_X86_64_LAYOUT_H
@@ -40,7 +40,6 @@
 
 #define X86_VIRTIO_ADDR       0xd0000000ULL
 #define X86_VIRTIO_SLOT_BYTES 0x1000ULL
-#define X86_VIRTIO_STRIDE     0x100000ULL
 #define X86_VIRTIO_SLOTS      64U
 #define X86_VIRTIO_IRQ        5U
 #define X86_VIRTIO_LINES      19U /* what the I/O APIC has free: 5 to 23 */
