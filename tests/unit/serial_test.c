@@ -6,8 +6,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -322,6 +325,92 @@ static void test_sink_kinds(void **state)
 	assert_true(sink_create(-1, NULL, &(struct sink *){NULL}, NULL) < 0);
 }
 
+/* A pipe whose second description cannot be had: writes go only where poll says that there is room. */
+static void test_pipe_without_proc(void **state)
+{
+	struct rlimit old, few;
+	struct loop *loop = NULL;
+	struct sink *sink = NULL;
+	int fds[2], next;
+	uint8_t bytes[4096];
+	size_t got = 0;
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_true(fcntl(fds[1], F_SETPIPE_SZ, 8192) >= 8192);
+	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(loop_create(&loop, NULL), 0);
+	next = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+	(void)close(next);
+	/* Room for the sink's duplicate and its timer, not for one more. */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){.rlim_cur = (rlim_t)next + 2, .rlim_max = old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(sink_create(fds[1], loop, &sink, NULL), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	for (uint32_t i = 0; i < SINK_RING_BYTES; i++)
+		sink_put(sink, (uint8_t)(i % 251));
+	(void)alarm(60);
+	while (got < SINK_RING_BYTES) {
+		ssize_t n;
+
+		assert_int_equal(loop_step(loop, 10, NULL), 0);
+		n = read(fds[0], bytes, sizeof(bytes));
+		for (ssize_t i = 0; i < n; i++)
+			assert_int_equal(bytes[i], got++ % 251);
+	}
+	(void)alarm(0);
+	sink_destroy(sink);
+	loop_destroy(loop);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
+static void *run_loop(void *arg)
+{
+	assert_int_equal(loop_run(arg, NULL), 0);
+	return NULL;
+}
+
+/*
+ * A descriptor that blocks its writer although nobody could tell: an eventfd that is full. The writer waits for it, who puts
+ * bytes does not; with a lock held meanwhile the alarm ends this.
+ */
+static void test_blocked_writer(void **state)
+{
+	AUTO_FD int fd = eventfd(0, EFD_CLOEXEC);
+	struct loop *loop = NULL;
+	struct sink *sink = NULL;
+	struct timespec start, now;
+	pthread_t thread;
+	uint64_t count = UINT64_MAX - 1;
+
+	(void)state;
+	assert_int_equal(write(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(loop_create(&loop, NULL), 0);
+	assert_int_equal(sink_create(fd, loop, &sink, NULL), 0);
+	(void)alarm(60);
+	for (int i = 0; i < 8; i++)
+		sink_put(sink, 1);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, loop), 0);
+	/* Long enough for the writer to be there; a slow machine makes this test blind, not red. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		sink_put(sink, 1);
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec - start.tv_sec < 1 || sink_dropped_bytes(sink) == 0);
+	loop_stop(loop);
+	while (pthread_tryjoin_np(thread, NULL) != 0) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+
+		if (poll(&p, 1, 10) == 1)
+			assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	}
+	(void)alarm(0);
+	sink_destroy(sink);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +424,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stuck_reader, make, drop),
 		cmocka_unit_test_setup_teardown(test_vanished_reader, make, drop),
 		cmocka_unit_test(test_sink_kinds),
+		cmocka_unit_test(test_pipe_without_proc),
+		cmocka_unit_test(test_blocked_writer),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
