@@ -280,6 +280,7 @@ UNIT_TESTS := \
 	fs_test \
 	gmem_test \
 	hook_test \
+	iothread_test \
 	jail_test \
 	lifecycle_test \
 	machine_test \
