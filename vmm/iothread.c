@@ -136,7 +136,7 @@ static void set_stopping(struct iothread *t)
 
 void iothread_stop(struct iothread *t)
 {
-	if (!t->running)
+	if (!t || !t->running)
 		return;
 	loop_stop(t->loop);
 	set_stopping(t);

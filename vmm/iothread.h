@@ -30,7 +30,7 @@ int iothread_await_rest(struct iothread *t, const struct timespec *deadline,
 			struct err *err) MUST_CHECK;
 void iothread_release(struct iothread *t);
 
-/* Joins the thread, held or not; nothing when it does not run. */
+/* Joins the thread, held or not; nothing when it does not run, or for NULL. */
 void iothread_stop(struct iothread *t);
 /* Stops, and frees the loop. NULL is fine. */
 void iothread_destroy(struct iothread *t);

@@ -315,7 +315,12 @@ static void test_device_over_ram(void **state)
 
 static void test_reset(void **state)
 {
-	struct machine_config c = {.max_vcpus = 2, .spare_blk = 2};
+	/* With a device that has a thread and one that has none. */
+	struct machine_config c = {.max_vcpus = 2,
+				   .spare_blk = 1,
+				   .spare_net = 1,
+				   .devices = {{.kind = DEVICE_RNG}},
+				   .ndevices = 1};
 	struct fixture f;
 
 	(void)state;
