@@ -35,7 +35,8 @@ LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(LDSAN)
 STATIC_PIE := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack
 
 LIBS_RUNTIME := -ljson-c -lprotobuf-c -lmd
-LIBS_VMM := -ljson-c
+# liburing by its archive: the shared library of Debian 12 does not export io_uring_register_restrictions.
+LIBS_VMM := -ljson-c -l:liburing.a
 LIBS_AGENT := -ljson-c -lprotobuf-c -lseccomp
 
 # --- sources, one a line ---------------------------------------------------------------------------------------------
@@ -94,9 +95,16 @@ VMM := \
 	vmm/arch/x86_64/platform.o \
 	vmm/arch/x86_64/probe_guest.o \
 	vmm/arch/x86_64/regs.o \
+	vmm/block/engine.o \
+	vmm/block/node.o \
+	vmm/block/threads.o \
+	vmm/block/uring.o \
 	vmm/cmdline.o \
 	vmm/control.o \
 	vmm/dev/blk.o \
+	vmm/dev/blk_config.o \
+	vmm/dev/blk_io.o \
+	vmm/dev/blk_request.o \
 	vmm/dev/fs/attr.o \
 	vmm/dev/fs/cred.o \
 	vmm/dev/fs/device.o \
@@ -389,7 +397,7 @@ $(O)/bin/vmm: $(O)/vmm/main.o $(O)/vmm.a $(O)/base.a
 $(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(O)/vmm.a $(O)/base.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^ $(LIBS_VMM)
 
 # Pid 1 of the guest: static, small, stripped.
 $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a $(O)/base.a
@@ -410,7 +418,7 @@ $(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
-		-lcmocka $(LIBS_RUNTIME) $(LIBS_AGENT)
+		-lcmocka $(LIBS_VMM) $(LIBS_RUNTIME) $(LIBS_AGENT)
 
 unit-tests: $(UNIT_TESTS:%=$(O)/tests/unit/%)
 
@@ -423,7 +431,7 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
-		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_RUNTIME) $(LIBS_AGENT)
+		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_VMM) $(LIBS_RUNTIME) $(LIBS_AGENT)
 
 $(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/vsock_fuzz: $(O)/tests/unit/fake_driver.o
 $(O)/bin/fuse_fuzz: $(O)/tests/unit/fs_client.o

@@ -221,7 +221,8 @@ int slots_start(struct slots *s, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < s->n; i++) {
-		if (s->slot[i].thread)
+		rc = virtio_dev_run(s->slot[i].dev, err);
+		if (rc == 0 && s->slot[i].thread)
 			rc = iothread_start(s->slot[i].thread, err);
 	}
 	return rc;

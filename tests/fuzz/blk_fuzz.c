@@ -51,14 +51,19 @@ static void run(struct fake_driver *d, struct virtio_dev *dev, struct cursor *c)
 		fake_add_indirect(d, 0, segs, n);
 		fake_kick(d, 0);
 	}
+	/* A reset waits for what is under way. */
+	virtio_set_status(dev, 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cursor c = cursor_of(data, size);
+	uint8_t how = cursor_u8(&c);
 	struct dev_blk_params params = {
 		.fd = memfd_create("disk", MFD_CLOEXEC),
-		.readonly = cursor_u8(&c) & 1,
+		.readonly = how & 1,
+		.direct = how & 2,
+		.aio = how & 4 ? BLOCK_AIO_THREADS : BLOCK_AIO_AUTO,
 	};
 	struct virtio_dev *dev = NULL;
 	struct fake_driver d;
@@ -67,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_init(-1, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	BUG_ON(params.fd < 0 || ftruncate(params.fd, DISK_BYTES) < 0);
 	fake_init(&d);
-	if (dev_blk_create(&params, d.mem, d.loop, &dev, NULL) == 0) {
+	if (dev_blk_create(&params, d.mem, d.loop, &dev, NULL) == 0 &&
+	    virtio_dev_run(dev, NULL) == 0) {
 		run(&d, dev, &c);
 		/* Whatever was asked, the disk is as long as it was. */
 		end = lseek(params.fd, 0, SEEK_END);

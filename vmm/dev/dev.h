@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "vmm/block/engine.h"
 #include "vmm/gmem.h"
 #include "vmm/virtio/virtio.h"
 
@@ -22,6 +23,12 @@ int dev_rng_create(struct gmem *mem, struct loop *loop, struct virtio_dev **out,
 struct dev_blk_params {
 	int fd; /* -1: a spare slot, of capacity 0, until dev_blk_fill */
 	bool readonly;
+	bool direct; /* O_DIRECT, where the file system can; else a line in the log and the page cache */
+	bool no_lock; /* do not keep others out of the image, nor ask whether they are in */
+	enum block_aio aio;
+	uint16_t queues; /* 0: one; all are served by the device's loop */
+	const char
+		*name; /* lent during the call: what messages call the disk; NULL: its descriptor */
 	char serial[21]; /* VIRTIO_BLK_ID_BYTES + NUL */
 };
 int dev_blk_create(const struct dev_blk_params *p, struct gmem *mem, struct loop *loop,
@@ -29,12 +36,26 @@ int dev_blk_create(const struct dev_blk_params *p, struct gmem *mem, struct loop
 
 /*
  * A disk for a spare slot, by a change of configuration: the descriptor of `p` is the device's on success. The features are
- * those of the slot, so writes to a read-only disk fail one by one. -EBUSY when there is a disk.
+ * those of the slot, so writes to a read-only disk fail one by one, and its engine: -ENOTSUP when `aio` asks for the other.
+ * -EBUSY when there is a disk, or when the last one still has requests under way.
  */
 int dev_blk_fill(struct virtio_dev *dev, const struct dev_blk_params *p,
 		 struct err *err) MUST_CHECK;
-/* Takes it out again: requests under way are finished, what comes later fails. Nothing when there is none. */
+/*
+ * Takes it out again. What comes later fails at once; what is under way is waited for, for a second at most, and then
+ * finishes by itself before the image is unlocked and closed. Nothing when there is none.
+ */
 void dev_blk_empty(struct virtio_dev *dev);
+
+struct dev_blk_count {
+	uint64_t operations, failed;
+	uint64_t bytes;
+};
+/* Since the device was made; zeros are counted as writes. */
+struct dev_blk_stats {
+	struct dev_blk_count read, write, flush, unmap;
+};
+void dev_blk_stats(struct virtio_dev *dev, struct dev_blk_stats *out);
 
 /*
  * Network (virtio 1.2, 5.1) over a tap: descriptors made with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, several of one tap with

@@ -150,18 +150,38 @@ static int host_iov(const struct gmem *mem, struct seg_cursor at, size_t len, st
 	return n;
 }
 
-static int chain_iov(const struct vq_chain *c, enum chain_part part, size_t len,
-		     struct iovec iov[VQ_MAX_SIZE])
+static int chain_iov(const struct vq_chain *c, enum chain_part part, size_t len, struct iovec *iov,
+		     int max)
 {
 	uint32_t done = part == CHAIN_READABLE ? c->read_done : c->write_done;
 
-	return host_iov(c->vq->mem, chain_seek(c, part, done), len, iov, VQ_MAX_SIZE);
+	return host_iov(c->vq->mem, chain_seek(c, part, done), len, iov, max);
+}
+
+static int whole_iov(const struct vq_chain *c, enum chain_part part, size_t len, struct iovec *iov,
+		     int max)
+{
+	int n = chain_iov(c, part, len, iov, max);
+
+	for (int i = 0; i < n; i++)
+		len -= iov[i].iov_len;
+	return len == 0 ? n : 0;
+}
+
+int chain_readable_iov(const struct vq_chain *c, size_t len, struct iovec *iov, int max)
+{
+	return whole_iov(c, CHAIN_READABLE, len, iov, max);
+}
+
+int chain_writable_iov(const struct vq_chain *c, size_t len, struct iovec *iov, int max)
+{
+	return whole_iov(c, CHAIN_WRITABLE, len, iov, max);
 }
 
 ssize_t chain_to_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags)
 {
 	struct iovec iov[VQ_MAX_SIZE];
-	int n = chain_iov(c, CHAIN_READABLE, len, iov);
+	int n = chain_iov(c, CHAIN_READABLE, len, iov, VQ_MAX_SIZE);
 	ssize_t moved = 0;
 
 	if (n == 0)
@@ -178,7 +198,7 @@ ssize_t chain_to_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags
 ssize_t chain_from_fd(struct vq_chain *c, size_t len, int fd, off_t off, int flags)
 {
 	struct iovec iov[VQ_MAX_SIZE];
-	int n = chain_iov(c, CHAIN_WRITABLE, len, iov);
+	int n = chain_iov(c, CHAIN_WRITABLE, len, iov, VQ_MAX_SIZE);
 	ssize_t moved = 0;
 
 	if (n == 0)

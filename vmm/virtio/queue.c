@@ -301,6 +301,32 @@ void vq_push(struct vq_chain *chain)
 		    &(struct vq_used){.head = chain->head, .len_bytes = chain->write_done}, 1);
 }
 
+bool vq_take_token(const struct vq_chain *chain, struct vq_token *out)
+{
+	const struct vq_seg *seg = &chain->segs[chain->nsegs - 1];
+
+	if (chain->writable_bytes == 0)
+		return false;
+	*out = (struct vq_token){
+		.vq = chain->vq,
+		.last = GPA(seg->at.v + seg->len - 1),
+		.head = chain->head,
+	};
+	return true;
+}
+
+void vq_push_token(const struct vq_token *token, uint8_t last, uint32_t len)
+{
+	struct vq_used used = {.head = token->head, .len_bytes = len};
+	struct vq *q = token->vq;
+
+	if (!q->ready || q->broken)
+		return;
+	if (!gmem_write(q->mem, token->last, &last, sizeof(last)))
+		vq_break(q, "request outside RAM");
+	vq_push_all(q, &used, 1);
+}
+
 bool vq_wants_interrupt(struct vq *q)
 {
 	uint16_t old = q->signalled;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "base/compiler.h"
 #include "vmm/gmem.h"
@@ -73,6 +74,18 @@ bool vq_pop(struct vq *q, struct vq_chain *out) MUST_CHECK;
 
 /* Gives the chain back with chain->write_done as the used length. */
 void vq_push(struct vq_chain *chain);
+/*
+ * What is left of a chain whose answer comes later, when the chain itself has been refilled: enough to write its last
+ * writable byte and to give it back. false when it has no writable byte.
+ */
+struct vq_token {
+	struct vq *vq;
+	struct gpa last;
+	uint16_t head;
+};
+bool vq_take_token(const struct vq_chain *chain, struct vq_token *out) MUST_CHECK;
+/* Writes `last`, then gives the chain back with `len` as the used length. */
+void vq_push_token(const struct vq_token *token, uint8_t last, uint32_t len);
 /* Undoes the vq_pop just made, so that the same request comes again (receive queues short of data). */
 void vq_unpop(struct vq_chain *chain);
 /* Gives `n` chains back in one step: a driver that sees the first sees all. n <= what was popped and not given back. */
@@ -106,6 +119,14 @@ bool chain_write_skip(struct vq_chain *c, size_t len) MUST_CHECK;
  * known last). false when outside.
  */
 bool chain_write_at(struct vq_chain *c, size_t at, const void *src, size_t len) MUST_CHECK;
+
+/*
+ * Where the next `len` bytes of either part lie in this process, for a transfer that outlives the call; the cursor stays.
+ * For vmm/dev/blk_io.c alone (`make lint`), which hands them to the kernel and never follows them; they hold as long as the
+ * guest has its memory. Vectors filled, 0 when there are not `len` bytes or `max` are too few for them.
+ */
+int chain_readable_iov(const struct vq_chain *c, size_t len, struct iovec *iov, int max);
+int chain_writable_iov(const struct vq_chain *c, size_t len, struct iovec *iov, int max);
 
 /*
  * Straight from the readable part to a file, or from a file into the writable part, without a copy. At most `len` bytes;

@@ -210,6 +210,11 @@ int virtio_dev_create(const struct virtio_dev_params *p, struct virtio_dev **out
 	return 0;
 }
 
+int virtio_dev_run(struct virtio_dev *dev, struct err *err)
+{
+	return dev->ops->run ? dev->ops->run(dev->self, err) : 0;
+}
+
 /* --- for transports ------------------------------------------------------------------------------------------ */
 
 const struct virtio_ops *virtio_ops_of(const struct virtio_dev *dev)

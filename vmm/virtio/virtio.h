@@ -36,6 +36,11 @@ struct virtio_ops {
 	/* The core has checked off + len <= config_len. config_write NULL: writes are ignored. */
 	void (*config_read)(void *self, uint32_t off, void *out, uint32_t len);
 	void (*config_write)(void *self, uint32_t off, const void *in, uint32_t len);
+	/*
+	 * Threads of the device's own may be made now. NULL: it has none. Once, by the main thread, after the process has
+	 * entered its jail and before the loop runs; not locked.
+	 */
+	int (*run)(void *self, struct err *err);
 	/* DRIVER_OK was set; `features` is what was negotiated. Queues that are ready can be used from now on. */
 	void (*start)(void *self, uint64_t features);
 	/* The driver notified `queue` (ready, not broken). The loop's thread. */
@@ -70,6 +75,9 @@ int virtio_dev_create(const struct virtio_dev_params *p, struct virtio_dev **out
 		      struct err *err) MUST_CHECK;
 void virtio_dev_destroy(struct virtio_dev *dev);
 DEFINE_OWNER(virtio_dev_destroy, struct virtio_dev)
+
+/* See ops->run. */
+int virtio_dev_run(struct virtio_dev *dev, struct err *err) MUST_CHECK;
 
 /* --- for devices --------------------------------------------------------------------------------------------- */
 /* What virtio_dev_params had as `self`; for a device's functions that are called with its struct virtio_dev. */

@@ -1,0 +1,505 @@
+/*
+ * Requests under way. A kick takes what waits, a batch; reads, or writes, of it that follow one another on the disk become
+ * one operation; the engine's answers go on after short transfers, take a failed merge apart so that one bad sector fails
+ * one request, and end in a status byte that is written last. Vectors into guest memory are handed to the kernel, never
+ * followed; what the disk cannot reach directly (O_DIRECT and an odd address) is copied by the chain's own functions.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/dev/blk.h"
+
+/* When the kernel had no memory for an operation. */
+#define RETRY_MS 10
+
+void blk_io_init(struct blk *blk)
+{
+	blk->batch_end = &blk->batch;
+}
+
+/* --- what there is a bounded number of ---------------------------------------------------------------------------- */
+
+static struct iovec *take_long(struct blk *blk)
+{
+	if (blk->nfree_long > 0)
+		return blk->free_long[--blk->nfree_long];
+	if (blk->nused_long < BLK_LONG_VECTORS)
+		return blk->long_iov + BLK_LONG_IOV * blk->nused_long++;
+	return NULL;
+}
+
+static void give_long(struct blk *blk, struct iovec **iov)
+{
+	if (*iov)
+		blk->free_long[blk->nfree_long++] = *iov;
+	*iov = NULL;
+}
+
+/* Fresh ones last, so that an idle disk touches few pages. */
+static struct blk_req *take_req(struct blk *blk)
+{
+	struct blk_req *req = blk->free_reqs;
+
+	if (req)
+		blk->free_reqs = req->next;
+	else if (blk->nused_reqs < BLOCK_DEPTH)
+		req = &blk->reqs[blk->nused_reqs++];
+	else
+		return NULL;
+	blk->in_flight++;
+	*req = (struct blk_req){.blk = blk, .epoch = blk->epoch};
+	return req;
+}
+
+static void give_req(struct blk_req *req)
+{
+	struct blk *blk = req->blk;
+
+	give_long(blk, &req->long_iov);
+	give_long(blk, &req->merge_iov);
+	if (req->bounced)
+		blk->bounce->busy = false;
+	req->next = blk->free_reqs;
+	blk->free_reqs = req;
+	blk->in_flight--;
+}
+
+/* --- the answer --------------------------------------------------------------------------------------------------- */
+
+static void count(struct dev_blk_stats *s, const struct blk_req *req, uint8_t status)
+{
+	struct dev_blk_count *const counts[] = {
+		[BLK_READ] = &s->read,     [BLK_WRITE] = &s->write, [BLK_FLUSH] = &s->flush,
+		[BLK_DISCARD] = &s->unmap, [BLK_ZERO] = &s->write,
+	};
+	struct dev_blk_count *c = counts[req->want];
+
+	if (status != VIRTIO_BLK_S_OK) {
+		c->failed++;
+		return;
+	}
+	c->operations++;
+	c->bytes += req->len_bytes;
+}
+
+/*
+ * virtio 1.2, 2.7.8.2: the used length says how much is written from the start on without a gap, so a status behind data
+ * that is not there does not count.
+ */
+static uint32_t used_bytes(const struct blk_req *req)
+{
+	return req->written_bytes == req->room_bytes ? req->room_bytes + 1 : req->written_bytes;
+}
+
+static bool is_stale(const struct blk_req *req)
+{
+	return req->epoch != req->blk->epoch || !virtio_running(req->blk->dev);
+}
+
+static void finish_one(struct blk_req *req, uint8_t status)
+{
+	if (!is_stale(req)) {
+		if (req->want == BLK_READ && status == VIRTIO_BLK_S_OK)
+			req->written_bytes = req->room_bytes;
+		count(&req->blk->stats, req, status);
+		vq_push_token(&req->token, status, used_bytes(req));
+	}
+	give_req(req);
+}
+
+/* The leader and all that hang at it. */
+static void finish(struct blk_req *req, uint8_t status)
+{
+	while (req) {
+		struct blk_req *next = req->merged;
+
+		finish_one(req, status);
+		req = next;
+	}
+}
+
+static uint8_t status_of(int64_t result)
+{
+	if (result == -EOPNOTSUPP)
+		return VIRTIO_BLK_S_UNSUPP;
+	return result < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+}
+
+/* --- what is under way -------------------------------------------------------------------------------------------- */
+
+static void submit(struct blk_req *req, enum block_op op)
+{
+	req->io.op = op;
+	req->io.fd = req->blk->node.fd;
+	req->io.dsync = req->blk->write_through;
+	block_engine_submit(req->blk->engine, &req->io);
+}
+
+static void submit_transfer(struct blk_req *req)
+{
+	req->io.iov = req->at;
+	submit(req, req->want == BLK_READ ? BLOCK_READ : BLOCK_WRITE);
+}
+
+/* The next piece of a request that goes through the buffer. */
+static void submit_piece(struct blk_req *req)
+{
+	struct blk_bounce *b = req->blk->bounce;
+	size_t len = req->left_bytes < BLK_BOUNCE_BYTES ? req->left_bytes : BLK_BOUNCE_BYTES;
+
+	if (req->want == BLK_WRITE && chain_read(&b->chain, b->buf, len) != len) {
+		finish(req, VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	req->brief[0] = (struct iovec){.iov_base = b->buf, .iov_len = len};
+	req->at = req->brief;
+	req->io.niov = 1;
+	submit_transfer(req);
+}
+
+/* The vectors behind the bytes already moved. */
+static void step_over(struct blk_req *req, uint64_t moved)
+{
+	while (moved > 0) {
+		size_t len = moved < req->at->iov_len ? moved : req->at->iov_len;
+
+		req->at->iov_base = (char *)req->at->iov_base + len;
+		req->at->iov_len -= len;
+		moved -= len;
+		if (req->at->iov_len == 0) {
+			req->at++;
+			req->io.niov--;
+		}
+	}
+}
+
+static void start_transfer(struct blk_req *req)
+{
+	req->io.off_bytes = req->off_bytes;
+	if (req->bounced)
+		submit_piece(req);
+	else
+		submit_transfer(req);
+}
+
+/* Each request of a failed transfer on its own. */
+static void take_apart(struct blk_req *req)
+{
+	give_long(req->blk, &req->merge_iov);
+	while (req) {
+		struct blk_req *next = req->merged;
+
+		req->merged = NULL;
+		req->left_bytes = req->len_bytes;
+		req->at = req->iov;
+		req->io.niov = req->niov;
+		start_transfer(req);
+		req = next;
+	}
+}
+
+static void bounce_moved(struct blk_req *req, size_t moved)
+{
+	struct blk_bounce *b = req->blk->bounce;
+
+	if (req->want == BLK_WRITE && moved < req->at->iov_len) {
+		step_over(req, moved);
+		submit_transfer(req);
+		return;
+	}
+	if (req->want == BLK_READ)
+		req->written_bytes += (uint32_t)chain_write(&b->chain, b->buf, moved);
+	if (req->left_bytes > 0)
+		submit_piece(req);
+	else
+		finish(req, VIRTIO_BLK_S_OK);
+}
+
+static void transfer_done(struct blk_req *req, int64_t result)
+{
+	/* An end of file inside the capacity is a file that was cut behind our back. */
+	if (result <= 0 || is_stale(req)) {
+		if (req->merged && !is_stale(req))
+			take_apart(req);
+		else
+			finish(req, VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	req->left_bytes -= (uint64_t)result;
+	req->io.off_bytes += (uint64_t)result;
+	if (req->bounced) {
+		bounce_moved(req, (size_t)result);
+	} else if (req->left_bytes > 0) {
+		if (req->want == BLK_READ && !req->merged)
+			req->written_bytes += (uint32_t)result;
+		step_over(req, (uint64_t)result);
+		submit_transfer(req);
+	} else {
+		finish(req, VIRTIO_BLK_S_OK);
+	}
+}
+
+/* A hole reads as zeros too, so it stands in where a range cannot be zeroed in place. */
+static void erase_done(struct blk_req *req, int64_t result)
+{
+	if (is_stale(req) || req->syncing) {
+		finish(req, status_of(result));
+	} else if (result == -EOPNOTSUPP && req->io.op == BLOCK_ZERO) {
+		submit(req, BLOCK_PUNCH);
+	} else if (result == 0 && req->blk->write_through) {
+		req->syncing = true;
+		submit(req, BLOCK_FLUSH);
+	} else {
+		finish(req, status_of(result));
+	}
+}
+
+static void on_done(struct block_io *io, int64_t result)
+{
+	struct blk_req *req = container_of(io, struct blk_req, io);
+
+	switch (req->want) {
+	case BLK_READ:
+	case BLK_WRITE:
+		transfer_done(req, result);
+		return;
+	case BLK_DISCARD:
+	case BLK_ZERO:
+		erase_done(req, result);
+		return;
+	case BLK_FLUSH:
+	case BLK_NOTHING:
+		finish(req, status_of(result));
+		return;
+	}
+}
+
+static void start(struct blk_req *req)
+{
+	switch (req->want) {
+	case BLK_READ:
+	case BLK_WRITE:
+		start_transfer(req);
+		return;
+	case BLK_DISCARD:
+	case BLK_ZERO:
+		req->io.off_bytes = req->off_bytes;
+		req->io.len_bytes = req->len_bytes;
+		submit(req, req->unmap ? BLOCK_PUNCH : BLOCK_ZERO);
+		return;
+	case BLK_FLUSH:
+	case BLK_NOTHING:
+		submit(req, BLOCK_FLUSH);
+		return;
+	}
+}
+
+/* --- a batch ------------------------------------------------------------------------------------------------------ */
+
+static bool merges(const struct blk_req *lead, const struct blk_req *req, uint32_t nreqs)
+{
+	return (lead->want == BLK_READ || lead->want == BLK_WRITE) && lead->want == req->want &&
+	       !lead->bounced && !req->bounced && nreqs < BLK_MERGE_MAX &&
+	       lead->off_bytes + lead->left_bytes == req->off_bytes &&
+	       lead->io.niov + req->niov <= BLK_LONG_IOV;
+}
+
+static bool merge(struct blk_req *lead, struct blk_req **last, struct blk_req *req)
+{
+	if (!lead->merge_iov) {
+		lead->merge_iov = take_long(lead->blk);
+		if (!lead->merge_iov)
+			return false;
+		memcpy(lead->merge_iov, lead->iov, lead->niov * sizeof(lead->iov[0]));
+		lead->at = lead->merge_iov;
+	}
+	memcpy(lead->merge_iov + lead->io.niov, req->iov, req->niov * sizeof(req->iov[0]));
+	lead->io.niov += req->niov;
+	lead->left_bytes += req->len_bytes;
+	(*last)->merged = req;
+	*last = req;
+	return true;
+}
+
+/* With what follows it in the batch; the next leader. */
+static struct blk_req *gather(struct blk_req *lead)
+{
+	struct blk_req *last = lead;
+	struct blk_req *req = lead->next;
+
+	for (uint32_t n = 1; req && merges(lead, req, n); n++) {
+		if (!merge(lead, &last, req))
+			break;
+		req = req->next;
+	}
+	return req;
+}
+
+static bool commit(struct blk *blk)
+{
+	bool ok = block_engine_commit(blk->engine);
+
+	if (!ok && loop_arm(blk->retry, RETRY_MS) < 0)
+		virtio_break(blk->dev, "no memory for its requests");
+	return ok;
+}
+
+void blk_io_go(struct blk *blk)
+{
+	struct blk_req *req = blk->batch;
+
+	blk->batch = NULL;
+	blk->batch_end = &blk->batch;
+	while (req) {
+		struct blk_req *next = gather(req);
+
+		start(req);
+		req = next;
+	}
+	(void)commit(blk);
+}
+
+static int chain_vectors(const struct blk *blk, const struct blk_req *req, struct iovec *iov,
+			 int max)
+{
+	return req->want == BLK_READ ? chain_writable_iov(&blk->chain, req->len_bytes, iov, max)
+				     : chain_readable_iov(&blk->chain, req->len_bytes, iov, max);
+}
+
+static bool is_aligned(const struct blk_req *req, uint32_t align_bytes)
+{
+	for (uint32_t i = 0; i < req->niov; i++) {
+		if (((uintptr_t)req->iov[i].iov_base | req->iov[i].iov_len) & (align_bytes - 1))
+			return false;
+	}
+	return true;
+}
+
+/* false: no long vector, or no buffer, is free now. */
+static bool set_vectors(struct blk *blk, struct blk_req *req)
+{
+	int n = chain_vectors(blk, req, req->brief, BLK_SHORT_IOV);
+
+	req->iov = req->brief;
+	if (n == 0) {
+		req->iov = req->long_iov = take_long(blk);
+		if (!req->iov)
+			return false;
+		n = chain_vectors(blk, req, req->iov, BLK_LONG_IOV);
+	}
+	req->niov = req->io.niov = (uint32_t)n;
+	req->at = req->iov;
+	if (is_aligned(req, blk->node.align_bytes))
+		return true;
+	if (blk->bounce->busy)
+		return false;
+	give_long(blk, &req->long_iov);
+	req->bounced = blk->bounce->busy = true;
+	blk->bounce->chain = blk->chain;
+	return true;
+}
+
+/* The chain just popped becomes a request of the batch. false: it must wait. */
+static bool enlist(struct blk *blk, const struct blk_parsed *p, const struct vq_token *token)
+{
+	struct blk_req *req = take_req(blk);
+
+	if (!req)
+		return false;
+	req->io.done = on_done;
+	req->token = *token;
+	req->want = p->want;
+	req->unmap = p->unmap;
+	req->off_bytes = p->off_bytes;
+	req->len_bytes = req->left_bytes = p->len_bytes;
+	req->room_bytes = (uint32_t)chain_write_left(&blk->chain) - 1;
+	if ((p->want == BLK_READ || p->want == BLK_WRITE) && !set_vectors(blk, req)) {
+		give_req(req);
+		return false;
+	}
+	*blk->batch_end = req;
+	blk->batch_end = &req->next;
+	return true;
+}
+
+/* A request that is its own answer. */
+static void answer(const struct blk *blk, const struct blk_parsed *p, const struct vq_token *token)
+{
+	uint32_t room = blk->chain.writable_bytes - 1;
+
+	vq_push_token(token, p->status, p->written_bytes == room ? room + 1 : p->written_bytes);
+}
+
+bool blk_io_take(struct blk *blk, struct vq *q)
+{
+	while (!blk->draining && vq_pop(q, &blk->chain)) {
+		struct blk_parsed parsed;
+		struct vq_token token;
+
+		if (!blk_parse(&blk->chain, blk, &parsed) || !vq_take_token(&blk->chain, &token))
+			return false;
+		if (parsed.want == BLK_NOTHING) {
+			answer(blk, &parsed, &token);
+		} else if (!enlist(blk, &parsed, &token)) {
+			vq_unpop(&blk->chain);
+			blk->stalled = true;
+			return true;
+		}
+	}
+	return true;
+}
+
+/* --- the engine's answers ----------------------------------------------------------------------------------------- */
+
+static void wake_queues(struct blk *blk)
+{
+	blk->stalled = false;
+	for (uint16_t i = 0; i < virtio_nqueues(blk->dev); i++)
+		virtio_notify(blk->dev, i);
+}
+
+bool blk_io_reap(struct blk *blk)
+{
+	bool ok;
+
+	block_engine_reap(blk->engine);
+	ok = commit(blk);
+	if (blk->in_flight == 0) {
+		blk->stalled |= blk->draining;
+		blk->draining = false;
+		if (!blk->present)
+			block_node_close(&blk->node);
+	}
+	if (blk->stalled && !blk->draining)
+		wake_queues(blk);
+	for (uint16_t i = 0; i < virtio_nqueues(blk->dev); i++)
+		virtio_interrupt(blk->dev, virtio_queue(blk->dev, i));
+	return ok;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+bool blk_io_drain(struct blk *blk, int timeout_ms)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+
+	for (;;) {
+		bool committed = blk_io_reap(blk);
+		int64_t left = deadline - now_ms();
+
+		if (blk->in_flight == 0)
+			return true;
+		if (left <= 0)
+			return false;
+		if (!committed && left > RETRY_MS)
+			left = RETRY_MS;
+		block_engine_wait(blk->engine, (int)left);
+	}
+}
