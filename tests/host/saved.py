@@ -2,6 +2,7 @@
 # of booted in ten. A state is a folder beside the host's image, named by the hash of all it depends
 # on, and made by the first run that had to boot. A state that does not come up is thrown away.
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -27,28 +28,30 @@ def find_state(machine):
     return path
 
 
-def save_state(machine):
-    """Save the booted machine, unless another run is doing that just now."""
-    path = state_path(machine)
-    folder = os.path.dirname(path)
+@contextlib.contextmanager
+def only_one(machine):
+    """Held while a state is made: another run that wants the same one waits, and then finds it."""
+    folder = os.path.dirname(state_path(machine))
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        remove_unused(folder)
-        if os.path.isdir(path):
-            return
-        work = tempfile.mkdtemp(prefix="tmp.", dir=folder)
-        try:
-            machine.save(work)
-            os.rename(work, path)
-        except OSError as error:
-            raise HostError(f"cannot save the booted host in '{path}': {error.strerror}; "
-                            "make room or use --fresh") from error
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def save_state(machine):
+    """Save the booted machine; within only_one()."""
+    path = state_path(machine)
+    folder = os.path.dirname(path)
+    remove_unused(folder)
+    work = tempfile.mkdtemp(prefix="tmp.", dir=folder)
+    try:
+        machine.save(work)
+        os.rename(work, path)
+    except OSError as error:
+        raise HostError(f"cannot save the booted host in '{path}': {error.strerror}; "
+                        "make room or use --fresh") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def remove_unused(folder):
