@@ -293,9 +293,12 @@ UNIT_TESTS := \
 	lifecycle_test \
 	machine_test \
 	mmio_test \
+	net_ctrl_test \
+	net_rx_test \
 	netlink_test \
 	network_replay_test \
 	net_test \
+	net_tx_test \
 	probe_test \
 	qmp_test \
 	queue_test \
@@ -328,13 +331,19 @@ VSOCK_GUEST_TESTS := \
 	vsock_hostile_test \
 	vsock_test
 
+NET_TESTS := \
+	net_ctrl_test \
+	net_rx_test \
+	net_test \
+	net_tx_test
+
 FAKE_DRIVER_TESTS := \
 	blk_test \
 	mmio_test \
-	net_test \
 	queue_test \
 	rng_test \
 	virtio_test \
+	$(NET_TESTS) \
 	$(VSOCK_GUEST_TESTS)
 
 TTRPC_WORLD_TESTS := \
@@ -411,6 +420,7 @@ $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
 $(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
 $(NETNS_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/netns.o
 $(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
+$(NET_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/net_fixture.o
 $(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o
 $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
 $(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
