@@ -261,6 +261,7 @@ FUZZ_TARGETS := \
 	console_fuzz \
 	fuse_fuzz \
 	mmio_fuzz \
+	net_fuzz \
 	oci_fuzz \
 	options_fuzz \
 	queue_fuzz \
@@ -295,6 +296,7 @@ UNIT_TESTS := \
 	mmio_test \
 	net_ctrl_test \
 	net_rx_test \
+	net_tap_test \
 	netlink_test \
 	network_replay_test \
 	net_test \
@@ -334,6 +336,7 @@ VSOCK_GUEST_TESTS := \
 NET_TESTS := \
 	net_ctrl_test \
 	net_rx_test \
+	net_tap_test \
 	net_test \
 	net_tx_test
 
@@ -443,7 +446,7 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_VMM) $(LIBS_RUNTIME) $(LIBS_AGENT)
 
-$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/vsock_fuzz: $(O)/tests/unit/fake_driver.o
+$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/net_fuzz $(O)/bin/vsock_fuzz: $(O)/tests/unit/fake_driver.o
 $(O)/bin/fuse_fuzz: $(O)/tests/unit/fs_client.o
 
 fuzz-targets: $(FUZZ_TARGETS:%=$(O)/bin/%)

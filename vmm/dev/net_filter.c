@@ -20,21 +20,20 @@ void net_filter_apply(struct net *net)
 {
 	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const struct net_filter *f = &net->filter;
-	struct {
-		struct tun_filter head;
-		uint8_t macs[FILTER_ADDRESSES][ETH_ALEN];
-	} tun = {0};
+	struct tun_filter head = {0};
+	uint8_t tun[sizeof(head) + FILTER_ADDRESSES * ETH_ALEN] ALIGNED(4);
+	uint8_t *macs = tun + sizeof(head);
 
-	_Static_assert(offsetof(__typeof__(tun), macs) == sizeof(struct tun_filter), "if_tun.h");
 	if (!net_link_up(net) || net->taps[0].is_socket)
 		return;
 	if (!f->promiscuous && !f->overflow) {
-		memcpy(tun.macs[0], net->config.mac, ETH_ALEN);
-		memcpy(tun.macs[1], broadcast, ETH_ALEN);
-		memcpy(tun.macs[2], f->macs, f->n * sizeof(f->macs[0]));
-		tun.head.count = (uint16_t)(2 + f->n);
-		tun.head.flags = f->all_multicast ? TUN_FLT_ALLMULTI : 0;
+		memcpy(macs, net->config.mac, ETH_ALEN);
+		memcpy(macs + ETH_ALEN, broadcast, ETH_ALEN);
+		memcpy(macs + 2 * ETH_ALEN, f->macs, f->n * sizeof(f->macs[0]));
+		head.count = (uint16_t)(2 + f->n);
+		head.flags = f->all_multicast ? TUN_FLT_ALLMULTI : 0;
 	}
+	memcpy(tun, &head, sizeof(head));
 	/* Without a filter all passes, which is no less right. */
-	(void)ioctl(net->taps[0].fd, TUNSETTXFILTER, &tun);
+	(void)ioctl(net->taps[0].fd, TUNSETTXFILTER, tun);
 }
