@@ -275,6 +275,7 @@ UNIT_TESTS := \
 	agent_stream_test \
 	agent_test \
 	base_test \
+	blk_io_test \
 	blk_test \
 	boot_image_test \
 	boot_load_test \
@@ -341,6 +342,7 @@ NET_TESTS := \
 	net_tx_test
 
 FAKE_DRIVER_TESTS := \
+	blk_io_test \
 	blk_test \
 	mmio_test \
 	queue_test \

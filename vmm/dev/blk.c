@@ -79,11 +79,11 @@ static void blk_reset(void *self)
 	blk->features = 0;
 	blk->config.wce = 1;
 	blk->stalled = false;
-	if (blk_io_drain(blk, RESET_WAIT_MS))
+	if (blk_io_drain(blk, blk->reset_wait_ms))
 		return;
 	blk->draining = true;
-	log_warn("virtio-blk: the disk has not finished %u requests %d s after a reset",
-		 blk->in_flight, RESET_WAIT_MS / 1000);
+	log_warn("virtio-blk: the disk has not finished %u requests of before a reset yet",
+		 blk->in_flight);
 }
 
 static void blk_destroy(void *self)
@@ -189,6 +189,8 @@ static int make_blk(const struct dev_blk_params *p, struct blk **out, struct err
 	if (!blk)
 		return err_set(err, ENOMEM, "virtio-blk");
 	blk->node.fd = -1;
+	blk->reset_wait_ms = RESET_WAIT_MS;
+	blk->empty_wait_ms = EMPTY_WAIT_MS;
 	blk_io_init(blk);
 	blk->long_iov = calloc(BLK_LONG_VECTORS * BLK_LONG_IOV, sizeof(blk->long_iov[0]));
 	if (!blk->long_iov)
@@ -296,7 +298,7 @@ void dev_blk_empty(struct virtio_dev *dev)
 		blk->present = false;
 		blk->config.capacity = 0;
 		virtio_config_changed(dev);
-		if (!blk_io_drain(blk, EMPTY_WAIT_MS))
+		if (!blk_io_drain(blk, blk->empty_wait_ms))
 			log_warn("virtio-blk: %u requests of a disk taken out are not finished yet",
 				 blk->in_flight);
 	}

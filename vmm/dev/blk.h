@@ -94,8 +94,9 @@ struct blk {
 	struct loop_source *engine_source;
 	struct loop_source *retry; /* timer: the kernel was short of memory */
 
-	struct block_node node; /* open until nothing is under way any more */
-	bool present;           /* the guest has it */
+	struct block_node node;           /* open until nothing is under way any more */
+	int reset_wait_ms, empty_wait_ms; /* how long each waits for what is under way */
+	bool present;                     /* the guest has it */
 	char serial[VIRTIO_BLK_ID_BYTES + 1];
 	uint32_t block_max_bytes; /* what the guest was told of blocks, for disks that come later */
 	struct dev_blk_stats stats;
