@@ -236,6 +236,18 @@ void slots_hold(struct slots *s)
 	}
 }
 
+/* 0 when it has passed. */
+static int ms_until(const struct timespec *deadline)
+{
+	struct timespec now;
+	int64_t ms;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (deadline->tv_sec - now.tv_sec) * 1000 + (deadline->tv_nsec - now.tv_nsec) / 1000000;
+	return ms > 0 ? (int)ms : 0;
+}
+
+/* First the threads, so that no device begins anything new, then what they have begun. */
 int slots_await_rest(struct slots *s, const struct timespec *deadline, struct err *err)
 {
 	int rc = 0;
@@ -243,6 +255,11 @@ int slots_await_rest(struct slots *s, const struct timespec *deadline, struct er
 	for (size_t i = 0; rc == 0 && i < s->n; i++) {
 		if (s->slot[i].thread)
 			rc = iothread_await_rest(s->slot[i].thread, deadline, err);
+	}
+	for (size_t i = 0; rc == 0 && i < s->n; i++) {
+		if (s->slot[i].dev && !virtio_dev_quiesce(s->slot[i].dev, ms_until(deadline)))
+			rc = err_say(err, ETIMEDOUT, "%s did not finish its requests in time",
+				     virtio_ops_of(s->slot[i].dev)->name);
 	}
 	return rc;
 }

@@ -403,6 +403,31 @@ static uint64_t capacity(struct fixture *f)
 	return config.capacity;
 }
 
+/* What was taken from the queue is answered when the device is said to be quiet, with nobody running its loop. */
+static void test_quiesce(void **state)
+{
+	struct fixture f;
+	uint16_t head;
+	uint32_t len;
+
+	start(&f, state, false, UINT64_MAX);
+	for (uint32_t i = 0; i < 20; i++) {
+		const struct fake_seg segs[] = {
+			{.at = put_header(&f, VIRTIO_BLK_T_IN, i), .len = 16},
+			{.at = fake_alloc(&f.d, SECTOR), .len = SECTOR, .writable = true},
+			{.at = fake_alloc(&f.d, 1), .len = 1, .writable = true},
+		};
+
+		fake_add(&f.d, 0, segs, ARRAY_SIZE(segs));
+	}
+	virtio_notify(f.dev, 0);
+	assert_int_equal(loop_step(f.d.loop, 0, NULL), 0);
+	assert_true(virtio_dev_quiesce(f.dev, ANSWER_MS));
+	for (uint32_t i = 0; i < 20; i++)
+		assert_true(fake_used(&f.d, 0, &head, &len));
+	stop(&f);
+}
+
 /* A spare slot: no sectors, then a disk's, then none again; each change is told by an interrupt. */
 static void test_spare(void **state)
 {
@@ -625,6 +650,7 @@ static int run_with(enum block_aio aio, const char *name)
 		cmocka_unit_test_prestate(test_features, state),
 		cmocka_unit_test_prestate(test_without_features, state),
 		cmocka_unit_test_prestate(test_disks_that_cannot_be, state),
+		cmocka_unit_test_prestate(test_quiesce, state),
 		cmocka_unit_test_prestate(test_spare, state),
 		cmocka_unit_test_prestate(test_locks, state),
 		cmocka_unit_test_prestate(test_lock_of_spare, state),

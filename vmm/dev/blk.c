@@ -71,6 +71,11 @@ static void blk_kick(void *self, uint16_t queue)
 		virtio_break(blk->dev, "block request without header or status");
 }
 
+static bool blk_quiesce(void *self, int timeout_ms)
+{
+	return blk_io_drain(self, timeout_ms);
+}
+
 static void blk_reset(void *self)
 {
 	struct blk *blk = self;
@@ -113,6 +118,7 @@ static const struct virtio_ops blk_ops = {
 	.run = blk_run,
 	.start = blk_start,
 	.kick = blk_kick,
+	.quiesce = blk_quiesce,
 	.reset = blk_reset,
 	.destroy = blk_destroy,
 };

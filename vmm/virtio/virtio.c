@@ -215,6 +215,18 @@ int virtio_dev_run(struct virtio_dev *dev, struct err *err)
 	return dev->ops->run ? dev->ops->run(dev->self, err) : 0;
 }
 
+bool virtio_dev_quiesce(struct virtio_dev *dev, int timeout_ms)
+{
+	bool quiet;
+
+	if (!dev->ops->quiesce)
+		return true;
+	virtio_lock(dev);
+	quiet = dev->ops->quiesce(dev->self, timeout_ms);
+	virtio_unlock(dev);
+	return quiet;
+}
+
 /* --- for transports ------------------------------------------------------------------------------------------ */
 
 const struct virtio_ops *virtio_ops_of(const struct virtio_dev *dev)

@@ -45,6 +45,11 @@ struct virtio_ops {
 	void (*start)(void *self, uint64_t features);
 	/* The driver notified `queue` (ready, not broken). The loop's thread. */
 	void (*kick)(void *self, uint16_t queue);
+	/*
+	 * Waits at most `timeout_ms` until nothing of the device is under way outside of its loop, whose thread rests: guest
+	 * memory stays as it is from then on. false: something still is. NULL: it works in its loop only.
+	 */
+	bool (*quiesce)(void *self, int timeout_ms);
 	/* Back to the state after creation; no chain of before may be pushed any more. */
 	void (*reset)(void *self);
 	/* Frees self. Not locked: no thread runs any more. */
@@ -78,6 +83,8 @@ DEFINE_OWNER(virtio_dev_destroy, struct virtio_dev)
 
 /* See ops->run. */
 int virtio_dev_run(struct virtio_dev *dev, struct err *err) MUST_CHECK;
+/* See ops->quiesce. */
+bool virtio_dev_quiesce(struct virtio_dev *dev, int timeout_ms) MUST_CHECK;
 
 /* --- for devices --------------------------------------------------------------------------------------------- */
 /* What virtio_dev_params had as `self`; for a device's functions that are called with its struct virtio_dev. */
