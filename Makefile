@@ -95,6 +95,7 @@ VMM := \
 	vmm/arch/x86_64/platform.o \
 	vmm/arch/x86_64/probe_guest.o \
 	vmm/arch/x86_64/regs.o \
+	vmm/backends.o \
 	vmm/block/engine.o \
 	vmm/block/node.o \
 	vmm/block/threads.o \
@@ -134,6 +135,8 @@ VMM := \
 	vmm/dev/vsock_host.o \
 	vmm/dev/vsock_rx.o \
 	vmm/dev/vsock_tx.o \
+	vmm/drivers.o \
+	vmm/fdset.o \
 	vmm/gmem.o \
 	vmm/image.o \
 	vmm/iothread.o \
@@ -145,14 +148,24 @@ VMM := \
 	vmm/machine_run.o \
 	vmm/monitor.o \
 	vmm/open.o \
-	vmm/options.o \
+	vmm/options/backends.o \
+	vmm/options/boot.o \
+	vmm/options/control.o \
+	vmm/options/devices.o \
+	vmm/options/machine.o \
+	vmm/options/parse.o \
 	vmm/probe.o \
 	vmm/probe_cache.o \
 	vmm/props.o \
 	vmm/qmp/check.o \
 	vmm/qmp/client.o \
+	vmm/qmp/cmd_block.o \
+	vmm/qmp/cmd_chardev.o \
 	vmm/qmp/cmd_cpu.o \
+	vmm/qmp/cmd_device.o \
+	vmm/qmp/cmd_fd.o \
 	vmm/qmp/cmd_machine.o \
+	vmm/qmp/cmd_net.o \
 	vmm/qmp/cmd_run.o \
 	vmm/qmp/commands.o \
 	vmm/qmp/dispatch.o \

@@ -19,6 +19,7 @@ struct control {
 	const struct options *options;
 	struct machine_config config;
 	struct jail jail;
+	struct backends backends;
 	struct loop *loop;
 	struct loop_source *signals;
 	struct qmp *qmp;
@@ -92,6 +93,21 @@ static int do_reset(void *self, struct err *err)
 	return machine_reset(c->machine, err);
 }
 
+static int do_plug(void *self, struct machine_device *device, const char *id, int addr,
+		   struct err *err)
+{
+	struct control *c = self;
+
+	return machine_plug(c->machine, device, id, addr, err);
+}
+
+static int do_unplug(void *self, const char *id, struct err *err)
+{
+	struct control *c = self;
+
+	return machine_unplug(c->machine, id, err);
+}
+
 static void do_quit(void *self)
 {
 	struct control *c = self;
@@ -127,6 +143,21 @@ static pid_t tid_of_vcpu(void *self, uint32_t idx)
 	return machine_vcpu_tid(c->machine, idx);
 }
 
+static int listen_at(struct control *c, const char *chardev, struct err *err)
+{
+	struct backend *backend = NULL;
+	AUTO_FD int fd = -1;
+	int rc = backends_claim(&c->backends, BACKEND_CHARDEV, chardev, "qmp", &backend, err);
+
+	if (rc == 0)
+		rc = open_duplicate(backend->fd, chardev, &fd, err);
+	if (rc == 0)
+		rc = qmp_add_listener(c->qmp, fd, err);
+	if (rc == 0)
+		fd = -1;
+	return rc;
+}
+
 static int start_qmp(struct control *c, struct err *err)
 {
 	static const struct qmp_engine_ops ops = {.stop = do_stop,
@@ -135,23 +166,21 @@ static int start_qmp(struct control *c, struct err *err)
 						  .quit = do_quit,
 						  .has_agent = has_agent,
 						  .start_times = start_times,
+						  .plug = do_plug,
+						  .unplug = do_unplug,
 						  .vcpu_tid = tid_of_vcpu};
 	const struct qmp_engine engine = {.ops = &ops,
 					  .self = c,
+					  .backends = &c->backends,
+					  .name = c->options->name,
+					  .uuid = c->options->uuid,
 					  .vcpus = c->config.vcpus,
 					  .max_vcpus = c->config.max_vcpus ? c->config.max_vcpus
 									   : c->config.vcpus};
 	int rc = qmp_create(c->loop, &engine, &c->qmp, err);
 
-	for (size_t i = 0; rc == 0 && i < c->options->nqmp; i++) {
-		AUTO_FD int fd = -1;
-
-		rc = open_listener(c->options->qmp[i], "-qmp", &fd, err);
-		if (rc == 0)
-			rc = qmp_add_listener(c->qmp, fd, err);
-		if (rc == 0)
-			fd = -1;
-	}
+	for (size_t i = 0; rc == 0 && i < c->options->nmonitors; i++)
+		rc = listen_at(c, c->options->monitors[i], err);
 	if (rc == 0 && c->options->monitor_fd >= 0)
 		rc = qmp_add_monitor(c->qmp, (int)c->options->monitor_fd, on_monitor_closed, c,
 				     err);
@@ -175,7 +204,7 @@ static bool monitored_agent(const struct options *o)
 static int open_all(struct control *c, struct err *err)
 {
 	const char *root = c->options->jail_root;
-	int rc = machine_config_open(c->options, &c->config, err);
+	int rc = machine_config_open(c->options, &c->backends, &c->config, err);
 
 	if (rc == 0 && root)
 		rc = jail_open(root, &c->jail, err);
@@ -288,5 +317,6 @@ void control_destroy(struct control *c)
 	loop_destroy(c->loop);
 	machine_config_done(&c->config);
 	jail_done(&c->jail);
+	backends_done(&c->backends);
 	free(c);
 }

@@ -18,7 +18,118 @@ static int input_side(int fd)
 	return flags >= 0 && (flags & O_ACCMODE) == O_RDWR ? fd : -1;
 }
 
-static int open_serial(const struct options *o, struct machine_config *c, struct err *err)
+static int open_fds(const struct options *o, struct backends *b, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < o->nfds; i++) {
+		const struct fdset_fd *entry;
+		int fd = -1;
+
+		rc = open_adopt(o->fds[i].fd, "-add-fd", &fd, err);
+		if (rc == 0)
+			rc = fdsets_add(&b->fdsets, o->fds[i].set, fd, o->fds[i].opaque, &entry,
+					err);
+	}
+	return rc;
+}
+
+static int open_drives(const struct options *o, struct backends *b, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < o->ndrives; i++) {
+		const struct option_drive *d = &o->drives[i];
+		const struct open_drive params = {.id = d->id,
+						  .serial = d->serial,
+						  .readonly = d->readonly,
+						  .direct = d->direct,
+						  .fd = d->fd};
+
+		rc = open_drive(b, &params, d->file ? d->file : "", "-drive", err);
+	}
+	return rc;
+}
+
+static int adopt_taps(const struct option_netdev *n, struct backend *netdev, struct err *err)
+{
+	int numbers[DEV_NET_MAX_PAIRS];
+	unsigned count = 1;
+	int rc = 0;
+
+	if (n->fds)
+		rc = tap_parse_fds(n->fds, numbers, DEV_NET_MAX_PAIRS, &count);
+	else
+		numbers[0] = (int)n->fd;
+	if (rc < 0)
+		return err_set(err, -rc, "-netdev tap: fds=%s", n->fds);
+	for (; rc == 0 && netdev->ntaps < count; netdev->ntaps += rc == 0)
+		rc = open_adopt(numbers[netdev->ntaps], "-netdev tap",
+				&netdev->tap_fds[netdev->ntaps], err);
+	return rc;
+}
+
+static int open_netdev(const struct option_netdev *n, struct backends *b, struct err *err)
+{
+	unsigned queues = n->queues > 0 ? (unsigned)n->queues : 1;
+	struct backend *netdev = NULL;
+	int rc = backends_add(b, BACKEND_NETDEV, n->id, n->ifname ? n->ifname : "", &netdev, err);
+
+	if (rc < 0)
+		return err_wrap(err, "-netdev");
+	netdev->type = "tap";
+	if (!n->ifname)
+		return adopt_taps(n, netdev, err);
+	rc = tap_open(n->ifname, queues, netdev->tap_fds, err);
+	if (rc < 0)
+		return err_wrap(err, "-netdev tap");
+	netdev->ntaps = queues;
+	return 0;
+}
+
+static int open_chardevs(const struct options *o, struct backends *b, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < o->nchardevs; i++) {
+		const struct option_chardev *c = &o->chardevs[i];
+		const struct open_chardev params = {.id = c->id,
+						    .kind = c->kind,
+						    .path = c->path,
+						    .fd = c->fd,
+						    .append = c->append};
+
+		rc = open_chardev(b, &params, "-chardev", err);
+	}
+	return rc;
+}
+
+static int open_backends(const struct options *o, struct backends *b, struct err *err)
+{
+	int rc = open_fds(o, b, err);
+
+	if (rc == 0)
+		rc = open_drives(o, b, err);
+	for (size_t i = 0; rc == 0 && i < o->nnetdevs; i++)
+		rc = open_netdev(&o->netdevs[i], b, err);
+	if (rc == 0)
+		rc = open_chardevs(o, b, err);
+	return rc;
+}
+
+static int open_serial_chardev(const char *id, struct backends *b, struct machine_config *c,
+			       struct err *err)
+{
+	struct backend *chardev = NULL;
+	int rc = backends_claim(b, BACKEND_CHARDEV, id, "serial0", &chardev, err);
+
+	if (rc < 0)
+		return err_wrap(err, "-serial");
+	return chardev->fd < 0 ? 0 : open_duplicate(chardev->fd, "-serial", &c->serial_out_fd, err);
+}
+
+static int open_serial(const struct options *o, struct backends *b, struct machine_config *c,
+		       struct err *err)
 {
 	int rc = 0;
 
@@ -31,7 +142,7 @@ static int open_serial(const struct options *o, struct machine_config *c, struct
 		c->serial_in_fd = STDIN_FILENO;
 		break;
 	case SERIAL_FILE:
-		rc = open_path(o->serial_path, O_WRONLY | O_CREAT | O_APPEND, "-serial",
+		rc = open_path(&b->fdsets, o->serial_path, O_WRONLY | O_CREAT | O_APPEND, "-serial",
 			       &c->serial_out_fd, err);
 		break;
 	case SERIAL_FD:
@@ -39,63 +150,44 @@ static int open_serial(const struct options *o, struct machine_config *c, struct
 		if (rc == 0)
 			c->serial_in_fd = input_side(c->serial_out_fd);
 		break;
+	case SERIAL_CHARDEV:
+		rc = open_serial_chardev(o->serial_path, b, c, err);
+		break;
 	}
 	return rc;
 }
 
-static int open_blk(const struct option_drive *drive, struct dev_blk_params *p, struct err *err)
+static int open_blk(const struct option_device *d, const char *id, struct backends *b,
+		    struct dev_blk_params *p, struct err *err)
 {
-	int flags = drive->readonly ? O_RDONLY : O_RDWR;
+	struct backend *drive = NULL;
+	int rc = backends_claim(b, BACKEND_DRIVE, d->drive, id, &drive, err);
 
-	p->readonly = drive->readonly;
-	(void)snprintf(p->serial, sizeof(p->serial), "%s", drive->serial ? drive->serial : "");
-	if (drive->file)
-		return open_path(drive->file, flags, "-drive", &p->fd, err);
-	return open_adopt(drive->fd, "-drive", &p->fd, err);
+	return rc < 0 ? rc : open_blk_params(drive, d->serial, p, err);
 }
 
-static int adopt_taps(const struct option_netdev *n, struct dev_net_params *p, struct err *err)
-{
-	int numbers[DEV_NET_MAX_PAIRS];
-	unsigned count = 1;
-	int rc = 0;
-
-	if (n->fds)
-		rc = tap_parse_fds(n->fds, numbers, DEV_NET_MAX_PAIRS, &count);
-	else
-		numbers[0] = (int)n->fd;
-	if (rc < 0)
-		return err_set(err, -rc, "-netdev tap: fds=%s", n->fds);
-	for (; rc == 0 && p->ntaps < count; p->ntaps += rc == 0)
-		rc = open_adopt(numbers[p->ntaps], "-netdev tap", &p->tap_fds[p->ntaps], err);
-	return rc;
-}
-
-static int open_net(const struct option_device *d, const struct option_netdev *n,
+static int open_net(const struct option_device *d, const char *id, struct backends *b,
 		    struct dev_net_params *p, struct err *err)
 {
-	unsigned queues = n->queues > 0 ? (unsigned)n->queues : 1;
-	int rc;
+	struct backend *netdev = NULL;
+	int rc = backends_claim(b, BACKEND_NETDEV, d->netdev, id, &netdev, err);
 
+	if (rc < 0)
+		return rc;
 	memcpy(p->mac, d->mac, sizeof(p->mac));
 	p->mtu = (uint16_t)d->mtu;
-	if (!n->ifname)
-		return adopt_taps(n, p, err);
-	rc = tap_open(n->ifname, queues, p->tap_fds, err);
-	if (rc < 0)
-		return err_wrap(err, "-netdev tap");
-	p->ntaps = queues;
-	return 0;
+	return open_net_taps(netdev, p, err);
 }
 
-static int open_fs(const struct option_device *d, struct dev_fs_params *p, struct err *err)
+static int open_fs(const struct option_device *d, const struct backends *b, struct dev_fs_params *p,
+		   struct err *err)
 {
 	p->readonly = d->readonly;
 	p->proc_fd = -1;
 	(void)snprintf(p->tag, sizeof(p->tag), "%s", d->tag);
 	if (d->dir)
-		return open_path(d->dir, O_PATH | O_DIRECTORY, "-device virtio-fs-device",
-				 &p->root_fd, err);
+		return open_path(&b->fdsets, d->dir, O_PATH | O_DIRECTORY,
+				 "-device virtio-fs-device", &p->root_fd, err);
 	return open_adopt_if_given(d->fd, "-device virtio-fs-device", &p->root_fd, err);
 }
 
@@ -113,7 +205,7 @@ static int open_vsock(const struct option_device *d, struct dev_vsock_params *p,
 }
 
 /* The kind comes first and descriptors are -1 before anything can fail, so that done knows what to close. */
-static int open_device(const struct options *o, const struct option_device *from,
+static int open_device(const struct option_device *from, const char *id, struct backends *b,
 		       struct machine_device *to, struct err *err)
 {
 	switch (from->kind) {
@@ -123,14 +215,14 @@ static int open_device(const struct options *o, const struct option_device *from
 	case OPTION_DEVICE_BLK:
 		to->kind = DEVICE_BLK;
 		to->blk.fd = -1;
-		return open_blk(options_drive(o, from->drive), &to->blk, err);
+		return open_blk(from, id, b, &to->blk, err);
 	case OPTION_DEVICE_NET:
 		to->kind = DEVICE_NET;
-		return open_net(from, options_netdev(o, from->netdev), &to->net, err);
+		return open_net(from, id, b, &to->net, err);
 	case OPTION_DEVICE_FS:
 		to->kind = DEVICE_FS;
 		to->fs.root_fd = -1;
-		return open_fs(from, &to->fs, err);
+		return open_fs(from, b, &to->fs, err);
 	case OPTION_DEVICE_VSOCK:
 		to->kind = DEVICE_VSOCK;
 		to->vsock.listen_fd = to->vsock.agent_fd = -1;
@@ -139,7 +231,24 @@ static int open_device(const struct options *o, const struct option_device *from
 	return -EINVAL;
 }
 
-int machine_config_open(const struct options *o, struct machine_config *out, struct err *err)
+static int open_devices(const struct options *o, struct backends *b, struct machine_config *out,
+			struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < o->ndevices; i++) {
+		const struct option_device *d = &o->devices[i];
+		char place[32];
+
+		(void)snprintf(place, sizeof(place), "device%zu", i);
+		out->ndevices++;
+		rc = open_device(d, d->id ? d->id : place, b, &out->devices[i], err);
+	}
+	return rc;
+}
+
+int machine_config_open(const struct options *o, struct backends *backends,
+			struct machine_config *out, struct err *err)
 {
 	int rc;
 
@@ -149,17 +258,20 @@ int machine_config_open(const struct options *o, struct machine_config *out, str
 		.append = o->append,
 		.memory_mib = o->memory_mib,
 		.vcpus = (uint32_t)o->vcpus,
+		.max_vcpus = (uint32_t)o->max_vcpus,
+		.spare_blk = (uint32_t)o->hotplug_blk,
+		.spare_net = (uint32_t)o->hotplug_net,
 		.kvm_fd = -1,
 		.serial_out_fd = -1,
 		.serial_in_fd = -1,
 	};
 	rc = open_adopt_if_given(o->kvm_fd, "-kvm-fd", &out->kvm_fd, err);
 	if (rc == 0)
-		rc = open_serial(o, out, err);
-	for (size_t i = 0; rc == 0 && i < o->ndevices; i++) {
-		out->ndevices++;
-		rc = open_device(o, &o->devices[i], &out->devices[i], err);
-	}
+		rc = open_backends(o, backends, err);
+	if (rc == 0)
+		rc = open_serial(o, backends, out, err);
+	if (rc == 0)
+		rc = open_devices(o, backends, out, err);
 	return rc;
 }
 

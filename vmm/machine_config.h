@@ -7,13 +7,18 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "vmm/backends.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
 
-/* Descriptors named by number are taken over. `options` outlives `out`, which machine_config_done closes, on failure too. */
-int machine_config_open(const struct options *options, struct machine_config *out,
-			struct err *err) MUST_CHECK;
+/*
+ * Back ends first, then the devices in front of them, which they know by name: a device without an id is called
+ * "device0" by its place. Descriptors named by number are taken over. `options` outlives `out`, which machine_config_done
+ * closes, on failure too; so does backends_done `backends`.
+ */
+int machine_config_open(const struct options *options, struct backends *backends,
+			struct machine_config *out, struct err *err) MUST_CHECK;
 /* The jail's root becomes what virtio-fs serves; its /proc/self/fd is lent. */
 int machine_config_jail(struct machine_config *config, const struct jail *jail,
 			struct err *err) MUST_CHECK;

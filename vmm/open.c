@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/fd.h"
@@ -30,10 +31,24 @@ int open_adopt_if_given(int64_t number, const char *what, int *out, struct err *
 	return number < 0 ? 0 : open_adopt(number, what, out, err);
 }
 
-int open_path(const char *path, int flags, const char *what, int *out, struct err *err)
+int open_duplicate(int fd, const char *what, int *out, struct err *err)
 {
-	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
+	if (copy < 0)
+		return err_set(err, errno, "%s: duplicate a descriptor", what);
+	*out = copy;
+	return 0;
+}
+
+int open_path(const struct fdsets *sets, const char *path, int flags, const char *what, int *out,
+	      struct err *err)
+{
+	int fd;
+
+	if (fdset_is_name(path))
+		return fdsets_open(sets, path, flags, out, err) < 0 ? err_wrap(err, "%s", what) : 0;
+	fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd < 0)
 		return err_set(err, errno, "%s: open '%s'", what, path);
 	*out = fd;
@@ -79,4 +94,87 @@ int open_listener(const char *path, const char *what, int *out, struct err *err)
 		return err_set(err, -rc, "%s: listen at '%s'", what, path);
 	*out = TAKE_FD(&fd);
 	return 0;
+}
+
+static const char *type_of_file(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) ? "host_device" : "file";
+}
+
+int open_drive(struct backends *backends, const struct open_drive *p, const char *file,
+	       const char *what, struct err *err)
+{
+	int flags = p->readonly ? O_RDONLY : O_RDWR;
+	struct backend *drive = NULL;
+	int rc;
+
+	if (p->serial && strlen(p->serial) >= sizeof(drive->serial))
+		return err_say(err, EINVAL, "%s: serial has more than %zu bytes", what,
+			       sizeof(drive->serial) - 1);
+	rc = backends_add(backends, BACKEND_DRIVE, p->id, file, &drive, err);
+	if (rc < 0)
+		return err_wrap(err, "%s", what);
+	rc = p->fd >= 0 ? open_adopt(p->fd, what, &drive->fd, err)
+			: open_path(&backends->fdsets, file, flags, what, &drive->fd, err);
+	if (rc < 0) {
+		backends_drop(backends, drive);
+		return rc;
+	}
+	drive->type = type_of_file(drive->fd);
+	drive->readonly = p->readonly;
+	drive->direct = p->direct;
+	(void)snprintf(drive->serial, sizeof(drive->serial), "%s", p->serial ? p->serial : "");
+	return 0;
+}
+
+int open_blk_params(const struct backend *drive, const char *serial, struct dev_blk_params *out,
+		    struct err *err)
+{
+	int fd = -1;
+	int rc;
+
+	if (serial && strlen(serial) >= sizeof(out->serial))
+		return err_say(err, EINVAL, "serial has more than %zu bytes",
+			       sizeof(out->serial) - 1);
+	rc = open_duplicate(drive->fd, drive->id, &fd, err);
+	if (rc < 0)
+		return rc;
+	*out = (struct dev_blk_params){.fd = fd, .readonly = drive->readonly};
+	(void)snprintf(out->serial, sizeof(out->serial), "%s", serial ? serial : drive->serial);
+	return 0;
+}
+
+int open_net_taps(const struct backend *netdev, struct dev_net_params *out, struct err *err)
+{
+	int rc = 0;
+
+	while (rc == 0 && out->ntaps < netdev->ntaps) {
+		rc = open_duplicate(netdev->tap_fds[out->ntaps], netdev->id,
+				    &out->tap_fds[out->ntaps], err);
+		out->ntaps += rc == 0;
+	}
+	return rc;
+}
+
+int open_chardev(struct backends *backends, const struct open_chardev *p, const char *what,
+		 struct err *err)
+{
+	int flags = O_WRONLY | O_CREAT | (p->append ? O_APPEND : O_TRUNC);
+	struct backend *chardev = NULL;
+	int rc = backends_add(backends, BACKEND_CHARDEV, p->id, p->path ? p->path : "", &chardev,
+			      err);
+
+	if (rc < 0)
+		return err_wrap(err, "%s", what);
+	chardev->type = p->kind;
+	if (!strcmp(p->kind, "file"))
+		rc = open_path(&backends->fdsets, p->path, flags, what, &chardev->fd, err);
+	else if (!strcmp(p->kind, "socket"))
+		rc = p->path ? open_listener(p->path, what, &chardev->fd, err)
+			     : open_adopt(p->fd, what, &chardev->fd, err);
+	if (rc < 0)
+		backends_drop(backends, chardev);
+	return rc;
 }

@@ -13,13 +13,16 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
-#define OPTIONS_MAX_DEVICES 64
-#define OPTIONS_MAX_DRIVES  64
-#define OPTIONS_MAX_NETDEVS 64
-#define OPTIONS_MAX_COPIES  128
-#define OPTIONS_MAX_QMP     4
+#define OPTIONS_MAX_DEVICES  64
+#define OPTIONS_MAX_DRIVES   64
+#define OPTIONS_MAX_NETDEVS  64
+#define OPTIONS_MAX_CHARDEVS 16
+#define OPTIONS_MAX_OBJECTS  16
+#define OPTIONS_MAX_FDS      64
+#define OPTIONS_MAX_MONITORS 4
+#define OPTIONS_MAX_COPIES   256
 
-enum option_serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_FD };
+enum option_serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_FD, SERIAL_CHARDEV };
 
 enum option_device_kind {
 	OPTION_DEVICE_RNG,
@@ -34,9 +37,12 @@ struct option_drive {
 	const char *id;
 	const char *file;
 	const char *serial;
-	const char *format; /* "raw" is all there is */
+	const char *format;    /* "raw" is all there is */
+	const char *interface; /* "none" is all there is */
+	const char *aio;
 	int64_t fd;
 	bool readonly;
+	bool direct;
 };
 
 struct option_netdev {
@@ -51,11 +57,33 @@ struct option_netdev {
 	bool vhost; /* always off */
 };
 
+struct option_chardev {
+	const char *kind; /* "null", "file", "socket" */
+	const char *id;
+	const char *path;
+	int64_t fd; /* socket: one that listens */
+	bool server, wait, append;
+};
+
+struct option_object {
+	const char *type; /* "rng-random", "iothread" */
+	const char *id;
+	const char *filename; /* rng-random: accepted */
+};
+
+struct option_fd {
+	int64_t fd;
+	int64_t set;
+	const char *opaque;
+};
+
 struct option_device {
 	enum option_device_kind kind;
 	const char *id;
-	const char *rng;      /* accepted for QEMU's sake */
+	const char *rng;      /* rng: an object */
+	const char *iothread; /* an object, for all that have a thread */
 	const char *drive;    /* blk */
+	const char *serial;   /* blk */
 	const char *netdev;   /* net, as the next three */
 	const char *mac_text; /* parsed: `mac` */
 	uint8_t mac[6];
@@ -75,26 +103,37 @@ struct options {
 	const char *initrd;
 	const char *append;
 	const char *name;
+	const char *uuid;
+	const char *log_path;
+	const char *pid_path;
 	uint64_t memory_mib;
 	uint64_t vcpus;
+	uint64_t max_vcpus;                /* at least as many */
+	uint64_t hotplug_blk, hotplug_net; /* spare slots */
 	enum option_serial_kind serial;
-	const char *serial_path;
+	const char *serial_path; /* SERIAL_FILE; SERIAL_CHARDEV: the chardev */
 	int64_t serial_fd;
 	int64_t monitor_fd;
 	int64_t events_fd; /* the monitor's former protocol */
 	int64_t kvm_fd;
-	const char *qmp[OPTIONS_MAX_QMP]; /* sockets to listen at */
-	size_t nqmp;
-	bool freeze;           /* wait for QMP's cont */
+	const char *monitors[OPTIONS_MAX_MONITORS]; /* chardevs that QMP is spoken over */
+	size_t nmonitors;
 	const char *jail_root; /* NULL: no jail */
-	bool no_seccomp;
-	bool no_reboot; /* always so: the vmm ends when the guest does */
+	bool freeze;           /* wait for QMP's cont */
+	bool no_reboot;        /* always so: the vmm ends when the guest does */
+	bool no_seccomp;       /* the jail has no lists of system calls */
 	bool help;
 	bool version;
 	struct option_drive drives[OPTIONS_MAX_DRIVES];
 	size_t ndrives;
 	struct option_netdev netdevs[OPTIONS_MAX_NETDEVS];
 	size_t nnetdevs;
+	struct option_chardev chardevs[OPTIONS_MAX_CHARDEVS];
+	size_t nchardevs;
+	struct option_object objects[OPTIONS_MAX_OBJECTS];
+	size_t nobjects;
+	struct option_fd fds[OPTIONS_MAX_FDS];
+	size_t nfds;
 	struct option_device devices[OPTIONS_MAX_DEVICES];
 	size_t ndevices;
 
@@ -107,10 +146,10 @@ int options_parse(int argc, char *const *argv, struct options *out, struct err *
 void options_done(struct options *options);
 #define AUTO_OPTIONS CLEANUP(options_done)
 
-/* The drive a blk device names; checked by options_parse to be there. */
+/* What a device names; checked by options_parse to be there. NULL when it is not. */
 const struct option_drive *options_drive(const struct options *options, const char *id);
-/* Likewise for a net device. */
 const struct option_netdev *options_netdev(const struct options *options, const char *id);
+const struct option_chardev *options_chardev(const struct options *options, const char *id);
 
 void options_help(FILE *to);
 

@@ -88,22 +88,53 @@ static const struct prop *find(const struct prop *props, size_t n, const char *k
 	return NULL;
 }
 
-int props_parse(char *text, const struct prop *props, size_t n, void *out, const char *what,
-		struct err *err)
+/* A key alone. */
+static int store_flag(const struct prop *props, size_t n, const char *item, void *out)
+{
+	const struct prop *p = find(props, n, item);
+	bool value = true;
+
+	if (!p && str_starts(item, "no")) {
+		p = find(props, n, item + 2);
+		value = false;
+	}
+	if (!p || p->type != PROP_BOOL)
+		return -EINVAL;
+	*(bool *)((char *)out + p->offset) = value;
+	return 0;
+}
+
+static int store_item(const struct prop *props, size_t n, const char *key, const char *value,
+		      void *out, const char *what, struct err *err)
+{
+	const struct prop *p = find(props, n, key);
+
+	if (!p)
+		return err_say(err, EINVAL, "%s: no property '%s'", what, key);
+	if (store(p, value, out) < 0)
+		return refuse_value(p, value, what, err);
+	return 0;
+}
+
+int props_parse(char *text, const char *implied, const struct prop *props, size_t n, void *out,
+		const char *what, struct err *err)
 {
 	for (char *item = props_next(&text); item; item = props_next(&text)) {
 		char *equals = strchr(item, '=');
-		const struct prop *p;
+		int rc = 0;
 
-		if (!equals)
-			return err_say(err, EINVAL, "%s: '%s' is not of the form key=value", what,
-				       item);
-		*equals = '\0';
-		p = find(props, n, item);
-		if (!p)
-			return err_say(err, EINVAL, "%s: no property '%s'", what, item);
-		if (store(p, equals + 1, out) < 0)
-			return refuse_value(p, equals + 1, what, err);
+		if (equals) {
+			*equals = '\0';
+			rc = store_item(props, n, item, equals + 1, out, what, err);
+		} else if (implied) {
+			rc = store_item(props, n, implied, item, out, what, err);
+		} else if (store_flag(props, n, item, out) < 0) {
+			rc = err_say(err, EINVAL, "%s: '%s' is not of the form key=value", what,
+				     item);
+		}
+		implied = NULL;
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * "kind,key=value,key=value" as QEMU's options have it: a table names the keys, their types and where in a struct they go.
- * ",," stands for a comma inside a value.
+ * ",," stands for a comma inside a value. A key given twice counts the last time.
  */
 #ifndef NACRE_VMM_PROPS_H
 #define NACRE_VMM_PROPS_H
@@ -28,8 +28,11 @@ struct prop {
 /* Cuts the first element off `*text`, which moves behind it (NULL at the end). Unescapes in place. */
 char *props_next(char **text);
 
-/* The rest of `text` into `out`. `what` begins the messages ("-device virtio-fs-device"). */
-int props_parse(char *text, const struct prop *props, size_t n, void *out, const char *what,
-		struct err *err) MUST_CHECK;
+/*
+ * `text` into `out`. `what` begins the messages ("-device virtio-fs-device"). A first element without a key is the value of
+ * `implied` (NULL: there is none). A truth value may be given by its key alone: "server" is server=on, "nowait" is wait=off.
+ */
+int props_parse(char *text, const char *implied, const struct prop *props, size_t n, void *out,
+		const char *what, struct err *err) MUST_CHECK;
 
 #endif

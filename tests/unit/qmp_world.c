@@ -39,6 +39,34 @@ static int do_reset(void *self, struct err *err)
 	return note(self, "reset", err);
 }
 
+/* What is plugged is closed, as the machine would own it. */
+static int do_plug(void *self, struct machine_device *device, const char *id, int addr,
+		   struct err *err)
+{
+	struct qmp_world *w = self;
+	char what[128];
+	int rc;
+
+	(void)snprintf(what, sizeof(what), "plug:%s:%s:%d", id,
+		       device->kind == DEVICE_BLK ? "blk" : "net", addr);
+	rc = note(w, what, err);
+	if (rc < 0)
+		return rc;
+	if (device->kind == DEVICE_BLK)
+		own_close(&device->blk.fd);
+	while (device->kind == DEVICE_NET && device->net.ntaps > 0)
+		own_close(&device->net.tap_fds[--device->net.ntaps]);
+	return 0;
+}
+
+static int do_unplug(void *self, const char *id, struct err *err)
+{
+	char what[64];
+
+	(void)snprintf(what, sizeof(what), "unplug:%s", id);
+	return note(self, what, err);
+}
+
 static void do_quit(void *self)
 {
 	(void)note(self, "quit", NULL);
@@ -67,9 +95,12 @@ int qmp_world_setup(void **state)
 						  .quit = do_quit,
 						  .has_agent = has_agent,
 						  .start_times = start_times,
+						  .plug = do_plug,
+						  .unplug = do_unplug,
 						  .vcpu_tid = tid_of_vcpu};
 	struct qmp_world *w = calloc(1, sizeof(*w));
-	const struct qmp_engine engine = {.ops = &ops, .self = w, .vcpus = 2, .max_vcpus = 3};
+	const struct qmp_engine engine = {
+		.ops = &ops, .self = w, .backends = &w->backends, .vcpus = 2, .max_vcpus = 3};
 	struct err err = ERR_INIT;
 
 	assert_non_null(w);
@@ -84,6 +115,7 @@ int qmp_world_teardown(void **state)
 	struct qmp_world *w = *state;
 
 	qmp_destroy(w->qmp);
+	backends_done(&w->backends);
 	loop_destroy(w->loop);
 	free(w->text);
 	free(w);

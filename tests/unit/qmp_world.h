@@ -13,6 +13,7 @@
 struct qmp_world {
 	struct loop *loop;
 	struct qmp *qmp;
+	struct backends backends;
 	char calls[256]; /* what the engine was asked, a word each */
 	int fail_with;   /* errno of the next call that can fail; 0: it works */
 	bool agent;      /* the guest has one */

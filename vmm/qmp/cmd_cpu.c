@@ -19,13 +19,32 @@ static void put_props(struct json_object *o, uint32_t idx)
 	qj_put_int(props, "thread-id", 0);
 }
 
+const struct qmp_plugged *qmp_plugged_vcpu(const struct qmp *qmp, int64_t idx)
+{
+	for (size_t i = 0; i < qmp->nplugged; i++) {
+		if (qmp->plugged[i].vcpu == idx)
+			return &qmp->plugged[i];
+	}
+	return NULL;
+}
+
+/* On line, as far as we know: the agent has been asked for the plugged ones. */
+static bool is_online(const struct qmp *qmp, uint32_t idx)
+{
+	return idx < qmp->engine.vcpus || qmp_plugged_vcpu(qmp, idx);
+}
+
 int qmp_query_cpus(struct qmp_call *call, struct err *err UNUSED)
 {
 	const struct qmp_engine *engine = &call->qmp->engine;
 
 	call->ret = json_object_new_array();
-	for (uint32_t i = 0; i < engine->vcpus; i++) {
-		struct json_object *cpu = qj_append_object(call->ret);
+	for (uint32_t i = 0; i < engine->max_vcpus; i++) {
+		struct json_object *cpu;
+
+		if (!is_online(call->qmp, i))
+			continue;
+		cpu = qj_append_object(call->ret);
 
 		qj_put_int(cpu, "CPU", i);
 		qj_put_bool(cpu, "current", i == 0);
@@ -42,8 +61,12 @@ int qmp_query_cpus_fast(struct qmp_call *call, struct err *err UNUSED)
 	const struct qmp_engine *engine = &call->qmp->engine;
 
 	call->ret = json_object_new_array();
-	for (uint32_t i = 0; i < engine->vcpus; i++) {
-		struct json_object *cpu = qj_append_object(call->ret);
+	for (uint32_t i = 0; i < engine->max_vcpus; i++) {
+		struct json_object *cpu;
+
+		if (!is_online(call->qmp, i))
+			continue;
+		cpu = qj_append_object(call->ret);
 
 		qj_put_int(cpu, "cpu-index", i);
 		put_path(cpu, "qom-path", i);
@@ -65,8 +88,62 @@ int qmp_query_hotpluggable_cpus(struct qmp_call *call, struct err *err UNUSED)
 		qj_put_str(cpu, "type", QMP_VCPU_DRIVER);
 		qj_put_int(cpu, "vcpus-count", 1);
 		put_props(cpu, i - 1);
-		if (i - 1 < engine->vcpus)
+		if (is_online(call->qmp, i - 1))
 			put_path(cpu, "qom-path", i - 1);
 	}
 	return 0;
+}
+
+static int need_agent(const struct qmp *qmp, struct err *err)
+{
+	if (qmp->engine.ops->has_agent(qmp->engine.self))
+		return 0;
+	return err_say(
+		err, ENOTSUP,
+		"vCPUs go on and off line by the agent of Nacre, and none runs in this guest: "
+		"write to /sys/devices/system/cpu/cpuN/online in it");
+}
+
+static void say_vcpu(struct qmp *qmp, const char *event, const char *id, int64_t idx)
+{
+	struct json_object *data = json_object_new_object();
+
+	qj_put_str(data, "id", id);
+	qj_put_int(data, "cpu-index", idx);
+	qmp_emit(qmp, event, data);
+}
+
+int qmp_vcpu_plug(struct qmp_call *call, const char *id, int64_t *idx, struct err *err)
+{
+	struct qmp *qmp = call->qmp;
+	int64_t core = -1, zero;
+	int rc = need_agent(qmp, err);
+
+	if (rc == 0)
+		rc = qmp_number(call, "core-id", qmp->engine.max_vcpus - 1, &core, err);
+	if (rc == 0)
+		rc = qmp_number(call, "socket-id", 0, &zero, err);
+	if (rc == 0)
+		rc = qmp_number(call, "thread-id", 0, &zero, err);
+	if (rc < 0)
+		return rc;
+	if (core < 0)
+		return err_say(
+			err, EINVAL,
+			"device_add: a vCPU needs 'core-id': query-hotpluggable-cpus has them");
+	if (is_online(qmp, (uint32_t)core))
+		return err_say(err, EBUSY, "the vCPU of core-id %lld is on line already",
+			       (long long)core);
+	say_vcpu(qmp, "NACRE_VCPU_PLUG", id, core);
+	*idx = core;
+	return 0;
+}
+
+int qmp_vcpu_unplug(struct qmp_call *call, const struct qmp_plugged *vcpu, struct err *err)
+{
+	int rc = need_agent(call->qmp, err);
+
+	if (rc == 0)
+		say_vcpu(call->qmp, "NACRE_VCPU_UNPLUG", vcpu->id, vcpu->vcpu);
+	return rc;
 }

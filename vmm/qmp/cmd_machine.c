@@ -31,6 +31,23 @@ int qmp_query_machines(struct qmp_call *call, struct err *err UNUSED)
 	return 0;
 }
 
+int qmp_query_name(struct qmp_call *call, struct err *err UNUSED)
+{
+	call->ret = json_object_new_object();
+	if (call->qmp->engine.name)
+		qj_put_str(call->ret, "name", call->qmp->engine.name);
+	return 0;
+}
+
+int qmp_query_uuid(struct qmp_call *call, struct err *err UNUSED)
+{
+	const char *uuid = call->qmp->engine.uuid;
+
+	call->ret = json_object_new_object();
+	qj_put_str(call->ret, "UUID", uuid ? uuid : "00000000-0000-0000-0000-000000000000");
+	return 0;
+}
+
 struct json_object *qmp_start_times(struct qmp *qmp)
 {
 	const struct qmp_start_times t = qmp->engine.ops->start_times(qmp->engine.self);

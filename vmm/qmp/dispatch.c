@@ -11,12 +11,8 @@ static const char *class_name(enum qmp_error_class error_class)
 		return "GenericError";
 	case QMP_COMMAND_NOT_FOUND:
 		return "CommandNotFound";
-	case QMP_DEVICE_NOT_ACTIVE:
-		return "DeviceNotActive";
 	case QMP_DEVICE_NOT_FOUND:
 		return "DeviceNotFound";
-	case QMP_KVM_MISSING_CAP:
-		return "KVMMissingCap";
 	}
 	return "GenericError";
 }

@@ -11,6 +11,8 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "vmm/backends.h"
+#include "vmm/machine.h"
 
 /* When each phase of the start was over: CLOCK_MONOTONIC, microseconds. */
 struct qmp_start_times {
@@ -27,6 +29,10 @@ struct qmp_engine_ops {
 	/* The guest has an agent that the monitor can ask to power down, or to bring vCPUs on line. */
 	bool (*has_agent)(void *self);
 	struct qmp_start_times (*start_times)(void *self);
+	/* machine_plug and machine_unplug of vmm/machine.h. */
+	int (*plug)(void *self, struct machine_device *device, const char *id, int addr,
+		    struct err *err);
+	int (*unplug)(void *self, const char *id, struct err *err);
 	/* 0 when the thread does not run. */
 	pid_t (*vcpu_tid)(void *self, uint32_t idx);
 };
@@ -34,8 +40,10 @@ struct qmp_engine_ops {
 struct qmp_engine {
 	const struct qmp_engine_ops *ops;
 	void *self;
-	uint32_t vcpus;     /* on line from the start */
-	uint32_t max_vcpus; /* described to the guest */
+	struct backends *backends; /* borrowed */
+	const char *name, *uuid;   /* NULL: none; borrowed */
+	uint32_t vcpus;            /* on line from the start */
+	uint32_t max_vcpus;        /* described to the guest */
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "vmm/arch/arch.h"
+#include "vmm/backends.h"
 #include "vmm/qmp/fds.h"
 #include "vmm/qmp/json.h"
 #include "vmm/qmp/qmp.h"
@@ -19,13 +20,7 @@
 struct qmp_client;
 
 /* QapiErrorClass of QEMU. */
-enum qmp_error_class {
-	QMP_GENERIC_ERROR,
-	QMP_COMMAND_NOT_FOUND,
-	QMP_DEVICE_NOT_ACTIVE,
-	QMP_DEVICE_NOT_FOUND,
-	QMP_KVM_MISSING_CAP
-};
+enum qmp_error_class { QMP_GENERIC_ERROR, QMP_COMMAND_NOT_FOUND, QMP_DEVICE_NOT_FOUND };
 
 /* One command under way. */
 struct qmp_call {
@@ -45,11 +40,20 @@ struct qmp_held_event {
 	uint64_t last_ms; /* 0: never sent */
 };
 
+/* What device_add made. */
+struct qmp_plugged {
+	char id[BACKEND_ID_BYTES];
+	int64_t vcpu; /* its index; -1: it is a device in a slot */
+};
+#define QMP_MAX_PLUGGED 320
+
 struct qmp {
 	struct loop *loop;
 	struct qmp_engine engine;
 	enum qmp_state state;
 	bool started; /* the guest has run */
+	struct qmp_plugged plugged[QMP_MAX_PLUGGED];
+	size_t nplugged;
 	struct qmp_client *clients[QMP_MAX_CLIENTS];
 	struct {
 		int fd;
@@ -92,6 +96,15 @@ void qmp_send_running(struct qmp *qmp, struct qmp_client *client);
 struct json_object *qmp_version(void);
 struct json_object *qmp_start_times(struct qmp *qmp);
 const char *qmp_state_name(enum qmp_state state);
+/* The plugged vCPU of that index, or NULL. */
+const struct qmp_plugged *qmp_plugged_vcpu(const struct qmp *qmp, int64_t idx);
+/* device_add and device_del of vCPUs (cmd_cpu.c): who does it is the guest's agent, whom the monitor asks. */
+int qmp_vcpu_plug(struct qmp_call *call, const char *id, int64_t *idx, struct err *err) MUST_CHECK;
+int qmp_vcpu_unplug(struct qmp_call *call, const struct qmp_plugged *vcpu,
+		    struct err *err) MUST_CHECK;
+/* An integer, or a string that is one: device properties come as both. -1 when it is absent. */
+int qmp_number(struct qmp_call *call, const char *key, int64_t max, int64_t *out,
+	       struct err *err) MUST_CHECK;
 
 /* --- the handlers, by file ------------------------------------------------------------------------------------------ */
 #define QMP_HANDLER(name) int name(struct qmp_call *call, struct err *err)
@@ -112,10 +125,32 @@ QMP_HANDLER(qmp_query_status);
 QMP_HANDLER(qmp_query_kvm);
 QMP_HANDLER(qmp_query_target);
 QMP_HANDLER(qmp_query_machines);
+QMP_HANDLER(qmp_query_name);
+QMP_HANDLER(qmp_query_uuid);
 QMP_HANDLER(qmp_query_start_times);
 /* cmd_cpu.c */
 QMP_HANDLER(qmp_query_cpus);
 QMP_HANDLER(qmp_query_cpus_fast);
 QMP_HANDLER(qmp_query_hotpluggable_cpus);
+/* cmd_fd.c */
+QMP_HANDLER(qmp_add_fd);
+QMP_HANDLER(qmp_remove_fd);
+QMP_HANDLER(qmp_query_fdsets);
+QMP_HANDLER(qmp_getfd);
+QMP_HANDLER(qmp_closefd);
+/* cmd_block.c */
+QMP_HANDLER(qmp_blockdev_add);
+QMP_HANDLER(qmp_blockdev_del);
+QMP_HANDLER(qmp_query_block);
+/* cmd_net.c */
+QMP_HANDLER(qmp_netdev_add);
+QMP_HANDLER(qmp_netdev_del);
+/* cmd_chardev.c */
+QMP_HANDLER(qmp_chardev_add);
+QMP_HANDLER(qmp_chardev_remove);
+QMP_HANDLER(qmp_query_chardev);
+/* cmd_device.c */
+QMP_HANDLER(qmp_device_add);
+QMP_HANDLER(qmp_device_del);
 
 #endif

@@ -1,0 +1,67 @@
+/*
+ * What devices are the front of, by name: drives, network back ends, character devices. They come from the command line or
+ * by QMP, hold their descriptors until they are removed, and know which device uses them: one at most.
+ *
+ * Threads: the main one.
+ */
+#ifndef NACRE_VMM_BACKENDS_H
+#define NACRE_VMM_BACKENDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "vmm/dev/dev.h"
+#include "vmm/fdset.h"
+
+#define BACKENDS_MAX     160
+#define BACKEND_ID_BYTES 128
+
+enum backend_kind { BACKEND_DRIVE, BACKEND_NETDEV, BACKEND_CHARDEV };
+
+struct backend {
+	enum backend_kind kind;
+	char id[BACKEND_ID_BYTES];
+	char user[BACKEND_ID_BYTES]; /* the device in front of it; "": none */
+	char *file;                  /* what it was opened by, for messages and queries */
+	int fd;                      /* drive, chardev (-1: it drops everything) */
+	bool readonly;               /* drive */
+	bool direct;                 /* drive */
+	char serial[21];             /* drive */
+	const char *
+		type; /* drive: "file", "host_device"; netdev: "tap"; chardev: "null", "file", "socket" */
+	int tap_fds[DEV_NET_MAX_PAIRS];
+	unsigned int ntaps;
+};
+
+/* All zeros is empty. */
+struct backends {
+	struct fdsets fdsets;
+	struct backend *list[BACKENDS_MAX]; /* in the order of their coming */
+	size_t n;
+};
+
+void backends_done(struct backends *b);
+
+/* "drive", "netdev", "chardev" */
+const char *backend_kind_name(enum backend_kind kind);
+
+/* NULL when there is none. */
+struct backend *backends_find(const struct backends *b, enum backend_kind kind, const char *id);
+/* An empty one under a name that is free. `file` is copied. */
+int backends_add(struct backends *b, enum backend_kind kind, const char *id, const char *file,
+		 struct backend **out, struct err *err) MUST_CHECK;
+/* Closes it. */
+void backends_drop(struct backends *b, struct backend *backend);
+/* The same; -EBUSY when a device uses it. */
+int backends_remove(struct backends *b, struct backend *backend, struct err *err) MUST_CHECK;
+
+/* -ENOENT; -EBUSY when it has a user already. */
+int backends_claim(struct backends *b, enum backend_kind kind, const char *id, const char *user,
+		   struct backend **out, struct err *err) MUST_CHECK;
+/* What `user` has claimed is free again. */
+void backends_release(struct backends *b, const char *user);
+
+#endif

@@ -1,0 +1,201 @@
+/*
+ * device_add and device_del: disks and network interfaces into spare slots, vCPUs on and off line. A device that was there
+ * from the start stays.
+ */
+#include "vmm/qmp/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "vmm/drivers.h"
+#include "vmm/open.h"
+#include "vmm/tap.h"
+
+int qmp_number(struct qmp_call *call, const char *key, int64_t max, int64_t *out, struct err *err)
+{
+	struct json_object *value = qj_get(call->args, key);
+	int64_t number = -1;
+
+	*out = -1;
+	if (!value)
+		return 0;
+	if (json_object_is_type(value, json_type_int))
+		number = json_object_get_int64(value);
+	else if (json_object_is_type(value, json_type_string) &&
+		 str_to_i64(json_object_get_string(value), 0, max, &number) < 0)
+		number = -1;
+	if (number < 0 || number > max)
+		return err_say(err, EINVAL, "'%s': a number from 0 to %lld is needed", key,
+			       (long long)max);
+	*out = number;
+	return 0;
+}
+
+static int slot_of(struct qmp_call *call, int64_t *out, struct err *err)
+{
+	return qmp_number(call, "addr", MACHINE_MAX_DEVICES - 1, out, err);
+}
+
+/* The back end is its user's until it is released; so is what the machine does not take. */
+static int plug_blk(struct qmp_call *call, const char *id, struct err *err)
+{
+	const struct qmp_engine *engine = &call->qmp->engine;
+	const char *name = qj_str(call->args, "drive");
+	const char *serial = qj_str(call->args, "serial");
+	struct machine_device d = {.kind = DEVICE_BLK, .blk.fd = -1};
+	struct backend *drive = NULL;
+	int64_t addr;
+	int rc = slot_of(call, &addr, err);
+
+	if (rc == 0 && !name)
+		rc = err_say(err, EINVAL, "device_add: a disk needs 'drive', of blockdev-add");
+	if (rc == 0)
+		rc = backends_claim(engine->backends, BACKEND_DRIVE, name, id, &drive, err);
+	if (rc < 0)
+		return rc;
+	rc = open_blk_params(drive, serial, &d.blk, err);
+	if (rc == 0)
+		rc = engine->ops->plug(engine->self, &d, id, (int)addr, err);
+	if (rc == 0)
+		return 0;
+	own_close(&d.blk.fd);
+	backends_release(engine->backends, id);
+	return rc;
+}
+
+static int plug_net(struct qmp_call *call, const char *id, struct err *err)
+{
+	const struct qmp_engine *engine = &call->qmp->engine;
+	const char *name = qj_str(call->args, "netdev");
+	const char *mac = qj_str(call->args, "mac");
+	struct machine_device d = {.kind = DEVICE_NET};
+	struct backend *netdev = NULL;
+	int64_t addr;
+	int rc = slot_of(call, &addr, err);
+
+	if (rc == 0 && !name)
+		rc = err_say(err, EINVAL,
+			     "device_add: a network interface needs 'netdev', of netdev_add");
+	if (rc == 0 && mac && tap_parse_mac(mac, d.net.mac) < 0)
+		rc = err_say(err, EINVAL,
+			     "device_add: 'mac': an address like 52:54:00:12:34:56 is needed");
+	if (rc == 0)
+		rc = backends_claim(engine->backends, BACKEND_NETDEV, name, id, &netdev, err);
+	if (rc < 0)
+		return rc;
+	rc = open_net_taps(netdev, &d.net, err);
+	if (rc == 0)
+		rc = engine->ops->plug(engine->self, &d, id, (int)addr, err);
+	if (rc == 0)
+		return 0;
+	while (d.net.ntaps > 0)
+		own_close(&d.net.tap_fds[--d.net.ntaps]);
+	backends_release(engine->backends, id);
+	return rc;
+}
+
+static const struct {
+	const char *name;
+	int (*plug)(struct qmp_call *call, const char *id, struct err *err);
+} drivers[] = {
+	{"virtio-blk-mmio", plug_blk},
+	{"virtio-blk-device", plug_blk},
+	{"virtio-net-mmio", plug_net},
+	{"virtio-net-device", plug_net},
+};
+
+static struct qmp_plugged *find(struct qmp *qmp, const char *id)
+{
+	for (size_t i = 0; i < qmp->nplugged; i++) {
+		if (!strcmp(qmp->plugged[i].id, id))
+			return &qmp->plugged[i];
+	}
+	return NULL;
+}
+
+static int plug(struct qmp_call *call, const char *id, int64_t *vcpu, struct err *err)
+{
+	const char *driver = qj_str(call->args, "driver");
+
+	*vcpu = -1;
+	if (!strcmp(driver, QMP_VCPU_DRIVER))
+		return qmp_vcpu_plug(call, id, vcpu, err);
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+		if (!strcmp(drivers[i].name, driver))
+			return drivers[i].plug(call, id, err);
+	}
+	return driver_refuse(driver, err);
+}
+
+/* Does a device of the command line, which has a back end at least, go by that name? */
+static bool is_old(const struct qmp *qmp, const char *id)
+{
+	const struct backends *b = qmp->engine.backends;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (!strcmp(b->list[i]->user, id))
+			return true;
+	}
+	return false;
+}
+
+int qmp_device_add(struct qmp_call *call, struct err *err)
+{
+	struct qmp *qmp = call->qmp;
+	const char *id = qj_str(call->args, "id");
+	struct qmp_plugged *entry = &qmp->plugged[qmp->nplugged];
+	int64_t vcpu;
+	int rc;
+
+	if (!*id || strlen(id) >= BACKEND_ID_BYTES)
+		return err_say(err, EINVAL, "'id': 1 to %d bytes are needed", BACKEND_ID_BYTES - 1);
+	if (find(qmp, id) || is_old(qmp, id))
+		return err_say(err, EEXIST, "there is a device '%s' already", id);
+	if (qmp->nplugged == QMP_MAX_PLUGGED)
+		return err_say(err, E2BIG, "%d devices were added already", QMP_MAX_PLUGGED);
+	rc = plug(call, id, &vcpu, err);
+	if (rc < 0)
+		return rc;
+	(void)snprintf(entry->id, sizeof(entry->id), "%s", id);
+	entry->vcpu = vcpu;
+	qmp->nplugged++;
+	return 0;
+}
+
+static void say_deleted(struct qmp *qmp, const char *id)
+{
+	struct json_object *data = json_object_new_object();
+	char path[BACKEND_ID_BYTES + 32];
+
+	(void)snprintf(path, sizeof(path), "/machine/peripheral/%s", id);
+	qj_put_str(data, "device", id);
+	qj_put_str(data, "path", path);
+	qmp_emit(qmp, "DEVICE_DELETED", data);
+}
+
+int qmp_device_del(struct qmp_call *call, struct err *err)
+{
+	struct qmp *qmp = call->qmp;
+	const struct qmp_engine *engine = &qmp->engine;
+	const char *id = qj_str(call->args, "id");
+	struct qmp_plugged *entry = find(qmp, id);
+	int rc;
+
+	if (!entry && is_old(qmp, id))
+		return err_say(err, ENOTSUP,
+			       "the device '%.64s' was there at the start: it cannot be unplugged",
+			       id);
+	if (!entry) {
+		call->error_class = QMP_DEVICE_NOT_FOUND;
+		return err_say(err, ENOENT, "there is no device '%.64s'", id);
+	}
+	rc = entry->vcpu >= 0 ? qmp_vcpu_unplug(call, entry, err)
+			      : engine->ops->unplug(engine->self, id, err);
+	if (rc < 0)
+		return rc;
+	backends_release(engine->backends, id);
+	*entry = qmp->plugged[--qmp->nplugged];
+	say_deleted(qmp, id);
+	return 0;
+}
