@@ -143,6 +143,7 @@ VMM := \
 	vmm/jail.o \
 	vmm/kvm.o \
 	vmm/kvm_listener.o \
+	vmm/landlock.o \
 	vmm/machine.o \
 	vmm/machine_config.o \
 	vmm/machine_run.o \
@@ -175,6 +176,7 @@ VMM := \
 	vmm/qmp/json.o \
 	vmm/qmp/qmp.o \
 	vmm/qmp/types.o \
+	vmm/seccomp.o \
 	vmm/serial.o \
 	vmm/sink.o \
 	vmm/tap.o \
@@ -321,6 +323,7 @@ UNIT_TESTS := \
 	rng_test \
 	rootfs_test \
 	sandbox_test \
+	seccomp_test \
 	serial_test \
 	stdio_pump_test \
 	start_record_test \

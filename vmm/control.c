@@ -237,7 +237,7 @@ int control_create(const struct options *options, uint64_t exec_us, struct contr
 	if (rc == 0)
 		rc = machine_create(&c->config, c->loop, &events, &c->machine, err);
 	if (rc == 0 && options->jail_root)
-		rc = jail_enter(&c->jail, err);
+		rc = jail_enter(&c->jail, !options->no_seccomp, err);
 	if (rc < 0)
 		return rc;
 	jail_done(&c->jail);
@@ -253,6 +253,8 @@ static int start_guest(struct control *c, struct err *err)
 
 	if (rc == 0)
 		rc = machine_start(c->machine, err);
+	if (rc == 0)
+		jail_thread(THREAD_MAIN);
 	if (rc < 0 || c->options->freeze)
 		return rc;
 	qmp_started(c->qmp);

@@ -10,13 +10,13 @@
 #include <sys/eventfd.h>
 
 #include "base/log.h"
-#include "base/str.h"
+#include "vmm/jail.h"
 
 struct iothread {
 	struct loop *loop;
 	pthread_t thread;
 	bool running;
-	char name[16]; /* pthread_setname_np's limit */
+	enum thread_kind kind;
 	int hold_fd;
 	struct loop_source *hold_source;
 
@@ -43,19 +43,19 @@ static void on_hold(void *arg, int fd, uint32_t events UNUSED)
 	(void)pthread_mutex_unlock(&t->lock);
 }
 
-int iothread_create(const char *name, struct iothread **out, struct err *err)
+int iothread_create(enum thread_kind kind, struct iothread **out, struct err *err)
 {
 	CLEANUP(own_iothread_destroy) struct iothread *t = calloc(1, sizeof(*t));
 	int rc;
 
 	if (!t)
-		return err_set(err, ENOMEM, "thread '%s'", name);
+		return err_set(err, ENOMEM, "thread '%s'", thread_kind_name(kind));
 	(void)pthread_mutex_init(&t->lock, NULL); /* glibc: defaults cannot fail */
 	(void)pthread_cond_init(&t->changed, NULL);
-	(void)snprintf(t->name, sizeof(t->name), "%s", name);
+	t->kind = kind;
 	t->hold_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->hold_fd < 0)
-		return err_set(err, errno, "eventfd of thread '%s'", name);
+		return err_set(err, errno, "eventfd of thread '%s'", thread_kind_name(kind));
 	rc = loop_create(&t->loop, err);
 	if (rc == 0)
 		rc = loop_add_fd(t->loop, t->hold_fd, EPOLLIN, on_hold, t, &t->hold_source, err);
@@ -75,9 +75,10 @@ static void *run(void *arg)
 	struct iothread *t = arg;
 	struct err err = ERR_INIT;
 
-	(void)pthread_setname_np(pthread_self(), t->name);
+	(void)pthread_setname_np(pthread_self(), thread_kind_name(t->kind));
+	jail_thread(t->kind);
 	if (loop_run(t->loop, &err) < 0)
-		log_error("thread %s: %s", t->name, err.text);
+		log_error("thread %s: %s", thread_kind_name(t->kind), err.text);
 	return NULL;
 }
 
@@ -89,7 +90,7 @@ int iothread_start(struct iothread *t, struct err *err)
 		(void)eventfd_write(t->hold_fd, 1);
 	rc = pthread_create(&t->thread, NULL, run, t);
 	if (rc != 0)
-		return err_set(err, rc, "start thread '%s'", t->name);
+		return err_set(err, rc, "start thread '%s'", thread_kind_name(t->kind));
 	t->running = true;
 	return 0;
 }
@@ -113,7 +114,7 @@ int iothread_await_rest(struct iothread *t, const struct timespec *deadline, str
 	(void)pthread_mutex_unlock(&t->lock);
 	if (rc != 0)
 		return err_say(err, rc, "device thread '%s' did not finish its work in time",
-			       t->name);
+			       thread_kind_name(t->kind));
 	return 0;
 }
 

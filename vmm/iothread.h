@@ -6,17 +6,19 @@
 #ifndef NACRE_VMM_IOTHREAD_H
 #define NACRE_VMM_IOTHREAD_H
 
+#include <stdbool.h>
 #include <time.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "vmm/seccomp.h"
 
 struct iothread;
 
-/* `name` is what ps(1) shows, at most 15 bytes; copied. */
-int iothread_create(const char *name, struct iothread **out, struct err *err) MUST_CHECK;
+/* ps(1) shows the name of its kind, as which it confines itself before it serves anything (vmm/jail.h). */
+int iothread_create(enum thread_kind kind, struct iothread **out, struct err *err) MUST_CHECK;
 struct loop *iothread_loop(struct iothread *t);
 int iothread_start(struct iothread *t, struct err *err) MUST_CHECK;
 

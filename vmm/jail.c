@@ -12,16 +12,28 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <linux/landlock.h>
 #include <linux/nsfs.h>
+#include <linux/securebits.h>
 
 #include "base/caps.h"
+#include "base/log.h"
 #include "base/own.h"
+#include "vmm/landlock.h"
 
 /* What the file server's thread does on behalf of the guest's users; other threads give these up too (jail_thread). */
 #define JAIL_CAPS                                                                                  \
 	(CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_DAC_READ_SEARCH) |           \
 	 CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETUID) |   \
 	 CAP_BIT(CAP_SETFCAP))
+
+/*
+ * No program gets capabilities for being run by uid 0, for good. Threads inherit the bits, and know by them that they are in a
+ * jail: nobody has to pass that on to each of them.
+ */
+#define JAIL_SECUREBITS                                                                            \
+	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |                      \
+	 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
 /* What follows would be a misfortune in the host's mount namespace. */
 static int check_namespaces(struct err *err)
@@ -111,7 +123,7 @@ static int lower_limits(struct err *err)
 	return 0;
 }
 
-int jail_enter(const struct jail *jail, struct err *err)
+int jail_enter(const struct jail *jail, bool threads, struct err *err)
 {
 	int rc = change_root(jail->root_fd, err);
 
@@ -121,9 +133,35 @@ int jail_enter(const struct jail *jail, struct err *err)
 		rc = lower_limits(err);
 	if (rc == 0)
 		rc = caps_bound(JAIL_CAPS, err);
+	if (rc == 0 && threads && prctl(PR_SET_SECUREBITS, JAIL_SECUREBITS, 0, 0, 0))
+		rc = err_set(err, errno, "-jail: root is nobody special");
 	if (rc == 0)
 		rc = caps_set(JAIL_CAPS, err);
 	if (rc == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		rc = err_set(err, errno, "-jail: no_new_privs");
 	return rc;
+}
+
+/* The file server may do with files what its users may; checking that on each path would cost it, so Landlock's part is small. */
+static int confine(enum thread_kind kind, struct err *err)
+{
+	const bool files = kind == THREAD_FS;
+	int rc = caps_set(files ? JAIL_CAPS : 0, err);
+
+	if (rc == 0)
+		rc = landlock_forbid(files ? LANDLOCK_ACCESS_FS_EXECUTE |
+						     LANDLOCK_ACCESS_FS_MAKE_BLOCK
+					   : LANDLOCK_ALL_FILES,
+				     err);
+	return rc < 0 ? rc : seccomp_enter(kind, err);
+}
+
+void jail_thread(enum thread_kind kind)
+{
+	struct err err = ERR_INIT;
+
+	if (prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) != JAIL_SECUREBITS || confine(kind, &err) == 0)
+		return;
+	log_error("thread %s: %s", thread_kind_name(kind), err.text);
+	_exit(1);
 }

@@ -277,7 +277,6 @@ int machine_config_open(const struct options *o, struct backends *backends,
 
 int machine_config_jail(struct machine_config *c, const struct jail *jail, struct err *err)
 {
-	c->jailed = true;
 	for (size_t i = 0; i < c->ndevices; i++) {
 		struct machine_device *d = &c->devices[i];
 

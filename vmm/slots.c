@@ -60,16 +60,17 @@ void slots_destroy(struct slots *s)
 /* The loop a device's queues are served by: its own thread's, or the main one for what is quick and rare. */
 static int pick_loop(struct slots *s, struct slot *slot, struct loop **out, struct err *err)
 {
-	static const char *const names[] = {
-		[DEVICE_RNG] = NULL, [DEVICE_BLK] = "blk",     [DEVICE_NET] = "net",
-		[DEVICE_FS] = "fs",  [DEVICE_VSOCK] = "vsock",
+	static const enum thread_kind kinds[] = {
+		[DEVICE_RNG] = THREAD_MAIN,    [DEVICE_BLK] = THREAD_BLK,
+		[DEVICE_NET] = THREAD_NET,     [DEVICE_FS] = THREAD_FS,
+		[DEVICE_VSOCK] = THREAD_VSOCK,
 	};
 	int rc;
 
 	*out = s->env.loop;
-	if (!names[slot->kind])
+	if (kinds[slot->kind] == THREAD_MAIN)
 		return 0;
-	rc = iothread_create(names[slot->kind], &slot->thread, err);
+	rc = iothread_create(kinds[slot->kind], &slot->thread, err);
 	if (rc < 0)
 		return rc;
 	*out = iothread_loop(slot->thread);

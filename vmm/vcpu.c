@@ -13,6 +13,8 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "vmm/jail.h"
+
 #define KICK_SIGNAL SIGUSR1
 
 struct vcpu {
@@ -215,6 +217,7 @@ static void *run_vcpu(void *arg)
 	(void)snprintf(name, sizeof(name), "CPU %u/KVM", v->kvm.idx);
 	(void)pthread_setname_np(pthread_self(), name);
 	set_tid(v);
+	jail_thread(THREAD_VCPU);
 	while (await_turn(v)) {
 		if (!run_guest(v))
 			set_ended(v);

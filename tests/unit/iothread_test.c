@@ -47,7 +47,7 @@ static int setup(void **state)
 	f.work_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	f.go_fd = eventfd(0, EFD_CLOEXEC);
 	f.started_fd = eventfd(0, EFD_CLOEXEC);
-	if (iothread_create("test", &f.t, NULL) < 0)
+	if (iothread_create(THREAD_BLK, &f.t, NULL) < 0)
 		return -1;
 	*state = &f;
 	return loop_add_fd(iothread_loop(f.t), f.work_fd, EPOLLIN, on_work, &f, &f.source, NULL);

@@ -190,7 +190,7 @@ static const struct block_engine_ops threads_ops = {
 
 static int make_worker(struct threads *t, struct worker *w, struct err *err)
 {
-	int rc = iothread_create("blk-io", &w->thread, err);
+	int rc = iothread_create(THREAD_BLK_IO, &w->thread, err);
 
 	if (rc < 0)
 		return rc;
