@@ -63,7 +63,7 @@ int kvm_add_ioeventfd(struct kvm *kvm, struct gpa at, uint32_t value, int fd,
 /* The one added with the same arguments, its `fd` still open. */
 void kvm_remove_ioeventfd(struct kvm *kvm, struct gpa at, uint32_t value, int fd);
 
-/* A write to the eventfd `fd` raises (and lowers) the interrupt `gsi`, which others may do too. Borrows fd. */
+/* A write to the eventfd `fd` raises (and lowers) the interrupt `gsi`. Borrows fd. */
 int kvm_add_irqfd(struct kvm *kvm, uint32_t gsi, int fd, struct err *err) MUST_CHECK;
 
 int kvm_vcpu_create(struct kvm *kvm, uint32_t idx, struct kvm_vcpu *out,

@@ -15,15 +15,25 @@ struct slot {
 	struct virtio_dev *dev;
 	struct virtio_mmio *mmio;
 	struct iothread *thread; /* NULL: the main loop serves it */
-	int irq_fd;
 	struct region region;
 	struct region_eventfd *kicks; /* one a queue */
 	bool spare;
 	char id[MACHINE_ID_BYTES]; /* of what fills a spare slot, "" while it is empty */
 };
 
+/*
+ * An interrupt line. Slots that share it share its eventfd: KVM makes a pulse of each signal, and pulses of two eventfds
+ * on one line could merge into one edge, after which the guest does not look again. Those of one follow each other.
+ */
+struct line {
+	uint32_t irq;
+	int fd;
+};
+
 struct slots {
 	struct slots_env env;
+	struct line lines[MACHINE_MAX_DEVICES];
+	size_t nlines;
 	struct arch_slot places[MACHINE_MAX_DEVICES];
 	struct slot slot[MACHINE_MAX_DEVICES];
 	size_t n;
@@ -51,9 +61,10 @@ void slots_destroy(struct slots *s)
 		virtio_mmio_destroy(slot->mmio);
 		virtio_dev_destroy(slot->dev);
 		iothread_destroy(slot->thread);
-		own_close(&slot->irq_fd);
 		free(slot->kicks);
 	}
+	while (s->nlines > 0)
+		own_close(&s->lines[--s->nlines].fd);
 	free(s);
 }
 
@@ -124,12 +135,30 @@ static void mmio_write(void *self, uint64_t off, uint32_t len, uint64_t value)
 	virtio_mmio_write(self, off, len, value);
 }
 
-static int make_transport(struct slot *slot, struct err *err)
+static int get_line(struct slots *s, uint32_t irq, int *fd, struct err *err)
 {
-	slot->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (slot->irq_fd < 0)
-		return err_set(err, errno, "eventfd");
-	return virtio_mmio_create(slot->dev, slot->irq_fd, &slot->mmio, err);
+	struct line *line = s->lines;
+
+	while (line < s->lines + s->nlines && line->irq != irq)
+		line++;
+	if (line == s->lines + s->nlines) {
+		*line = (struct line){.irq = irq, .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+		if (line->fd < 0)
+			return err_set(err, errno, "eventfd of interrupt %u", irq);
+		s->nlines++;
+	}
+	*fd = line->fd;
+	return 0;
+}
+
+static int make_transport(struct slots *s, struct slot *slot, uint32_t irq, struct err *err)
+{
+	int fd;
+	int rc = get_line(s, irq, &fd, err);
+
+	if (rc < 0)
+		return rc;
+	return virtio_mmio_create(slot->dev, fd, &slot->mmio, err);
 }
 
 /* Notifications do not reach the registers: QueueNotify is an eventfd for each queue's number (virtio 1.2, 4.2.2). */
@@ -174,12 +203,12 @@ int slots_add(struct slots *s, struct machine_device *d, struct err *err)
 
 	if (s->n == MACHINE_MAX_DEVICES || s->n == arch_virtio_slots())
 		return err_say(err, E2BIG, "too many devices: the machine has %zu slots", s->n);
-	*slot = (struct slot){.kind = d->kind, .irq_fd = -1};
+	*slot = (struct slot){.kind = d->kind};
 	*place = arch_virtio_slot((uint32_t)s->n);
 	s->n++;
 	rc = make_backend(s, slot, d, err);
 	if (rc == 0)
-		rc = make_transport(slot, err);
+		rc = make_transport(s, slot, place->irq, err);
 	if (rc == 0)
 		rc = make_kicks(slot, err);
 	if (rc == 0)
@@ -206,8 +235,8 @@ int slots_connect(struct slots *s, struct kvm *kvm, struct err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < s->n; i++)
-		rc = kvm_add_irqfd(kvm, s->places[i].irq, s->slot[i].irq_fd, err);
+	for (size_t i = 0; rc == 0 && i < s->nlines; i++)
+		rc = kvm_add_irqfd(kvm, s->lines[i].irq, s->lines[i].fd, err);
 	return rc;
 }
 

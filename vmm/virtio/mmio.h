@@ -23,8 +23,8 @@
 struct virtio_mmio;
 
 /*
- * Becomes the transport of `dev`, which it borrows and which must outlive it. `irq_fd` is borrowed too: an eventfd, one
- * count of which is one edge on the device's interrupt line (an irqfd).
+ * Becomes the transport of `dev`, which it borrows and which must outlive it. `irq_fd` is borrowed too: an eventfd, a count
+ * of which is an edge on the device's interrupt line (an irqfd), maybe shared with others.
  */
 int virtio_mmio_create(struct virtio_dev *dev, int irq_fd, struct virtio_mmio **out,
 		       struct err *err) MUST_CHECK;
