@@ -45,8 +45,6 @@ static bool take_table(struct net *net, struct net_filter *f)
 	if (chain_read(&net->chain, &entries, sizeof(entries)) != sizeof(entries))
 		return false;
 	entries = le32toh(entries);
-	if (entries > chain_read_left(&net->chain) / ETH_ALEN)
-		return false;
 	fit = entries < (uint32_t)NET_FILTER_MAX - f->n ? entries : (uint32_t)NET_FILTER_MAX - f->n;
 	f->overflow = f->overflow || fit < entries;
 	if (chain_read(&net->chain, f->macs[f->n], (size_t)fit * ETH_ALEN) !=
