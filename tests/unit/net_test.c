@@ -2,6 +2,7 @@
 #include "tests/unit/net_fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -144,6 +145,56 @@ static void test_empty_in_flight(void **state)
 	net_stop(&f);
 }
 
+static void *run_loop(void *loop)
+{
+	int rc = loop_run(loop, NULL);
+
+	BUG_ON(rc < 0);
+	return NULL;
+}
+
+/* The device's thread is busy with a tap while another takes it away and puts the next one there. */
+static void test_fill_and_empty_from_a_thread(void **state)
+{
+	static const uint8_t frame[HDR + 100];
+	struct net_fixture f;
+	pthread_t thread;
+	struct gpa at;
+
+	(void)state;
+	net_start(&f, UINT64_MAX);
+	at = net_give(&f, 200, 1000);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, f.d.loop), 0);
+	for (int round = 0; round < 100; round++) {
+		struct dev_net_params tap = {.ntaps = 1};
+		int fds[2];
+
+		/* One frame a round at most reaches the guest: there are buffers for all. */
+		assert_int_equal(send(f.host[0], frame, sizeof(frame), 0), sizeof(frame));
+		virtio_notify(f.dev, RX);
+		dev_net_empty(f.dev);
+		own_close(&f.host[0]);
+		net_socketpair(fds);
+		tap.tap_fds[0] = fds[0];
+		f.host[0] = fds[1];
+		assert_int_equal(dev_net_fill(f.dev, &tap, NULL), 0);
+	}
+	loop_stop(f.d.loop);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_false(net_is_broken(&f));
+	for (uint32_t len = sizeof(frame); len == sizeof(frame); at.v += 1000) {
+		uint16_t head;
+
+		len = 0;
+		if (fake_used(&f.d, RX, &head, &len))
+			assert_int_equal(len, sizeof(frame));
+	}
+	net_host_send(&f, 300);
+	fake_run(&f.d, 0);
+	net_expect(&f, GPA(at.v - 1000), 1000, 300);
+	net_stop(&f);
+}
+
 static void test_params_that_cannot_be(void **state)
 {
 	static const struct {
@@ -179,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_other_side_gone),
 		cmocka_unit_test(test_spare_slot),
 		cmocka_unit_test(test_empty_in_flight),
+		cmocka_unit_test(test_fill_and_empty_from_a_thread),
 		cmocka_unit_test(test_params_that_cannot_be),
 	};
 
