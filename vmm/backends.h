@@ -29,6 +29,7 @@ struct backend {
 	int fd;                      /* drive, chardev (-1: it drops everything) */
 	bool readonly;               /* drive */
 	bool direct;                 /* drive */
+	enum block_aio aio;          /* drive */
 	char serial[21];             /* drive */
 	const char *
 		type; /* drive: "file", "host_device"; netdev: "tap"; chardev: "null", "file", "socket" */

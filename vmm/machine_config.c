@@ -40,13 +40,16 @@ static int open_drives(const struct options *o, struct backends *b, struct err *
 
 	for (size_t i = 0; rc == 0 && i < o->ndrives; i++) {
 		const struct option_drive *d = &o->drives[i];
-		const struct open_drive params = {.id = d->id,
-						  .serial = d->serial,
-						  .readonly = d->readonly,
-						  .direct = d->direct,
-						  .fd = d->fd};
+		struct open_drive params = {.id = d->id,
+					    .serial = d->serial,
+					    .readonly = d->readonly,
+					    .direct = d->direct,
+					    .fd = d->fd};
 
-		rc = open_drive(b, &params, d->file ? d->file : "", "-drive", err);
+		if (d->aio)
+			rc = block_aio_parse(d->aio, &params.aio, err);
+		if (rc == 0)
+			rc = open_drive(b, &params, d->file ? d->file : "", "-drive", err);
 	}
 	return rc;
 }
@@ -163,7 +166,11 @@ static int open_blk(const struct option_device *d, const char *id, struct backen
 	struct backend *drive = NULL;
 	int rc = backends_claim(b, BACKEND_DRIVE, d->drive, id, &drive, err);
 
-	return rc < 0 ? rc : open_blk_params(drive, d->serial, p, err);
+	if (rc == 0)
+		rc = open_blk_params(drive, d->serial, p, err);
+	if (rc == 0)
+		p->queues = (uint16_t)d->num_queues;
+	return rc;
 }
 
 static int open_net(const struct option_device *d, const char *id, struct backends *b,

@@ -125,6 +125,7 @@ int open_drive(struct backends *backends, const struct open_drive *p, const char
 	drive->type = type_of_file(drive->fd);
 	drive->readonly = p->readonly;
 	drive->direct = p->direct;
+	drive->aio = p->aio;
 	(void)snprintf(drive->serial, sizeof(drive->serial), "%s", p->serial ? p->serial : "");
 	return 0;
 }
@@ -141,7 +142,13 @@ int open_blk_params(const struct backend *drive, const char *serial, struct dev_
 	rc = open_duplicate(drive->fd, drive->id, &fd, err);
 	if (rc < 0)
 		return rc;
-	*out = (struct dev_blk_params){.fd = fd, .readonly = drive->readonly};
+	*out = (struct dev_blk_params){
+		.fd = fd,
+		.readonly = drive->readonly,
+		.direct = drive->direct,
+		.aio = drive->aio,
+		.name = drive->file[0] ? drive->file : drive->id,
+	};
 	(void)snprintf(out->serial, sizeof(out->serial), "%s", serial ? serial : drive->serial);
 	return 0;
 }

@@ -32,6 +32,7 @@ struct open_drive {
 	const char *serial; /* NULL: none */
 	bool readonly;
 	bool direct;
+	enum block_aio aio;
 	int64_t fd;
 };
 int open_drive(struct backends *backends, const struct open_drive *p, const char *file,

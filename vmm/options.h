@@ -39,7 +39,7 @@ struct option_drive {
 	const char *serial;
 	const char *format;    /* "raw" is all there is */
 	const char *interface; /* "none" is all there is */
-	const char *aio;
+	const char *aio;       /* block_aio_parse knows it */
 	int64_t fd;
 	bool readonly;
 	bool direct;
@@ -84,6 +84,7 @@ struct option_device {
 	const char *iothread; /* an object, for all that have a thread */
 	const char *drive;    /* blk */
 	const char *serial;   /* blk */
+	int64_t num_queues;   /* blk: 0: one */
 	const char *netdev;   /* net, as the next three */
 	const char *mac_text; /* parsed: `mac` */
 	uint8_t mac[6];

@@ -109,6 +109,7 @@ static void test_refused(void **state)
 		{{K, "-drive", "id=d"}, "either file= or fd="},
 		{{K, "-drive", "id=d,file=x,fd=3"}, "either file= or fd="},
 		{{K, "-drive", "id=d,file=x,readonly=yes"}, "on or off"},
+		{{K, "-drive", "id=d,file=x,aio=posix"}, "io_uring, threads or native"},
 		{{K, "-drive", "id=d,file=x,format=qcow2"}, "format=raw"},
 		{{K, "-drive", "id=d,file=x,serial=123456789012345678901"}, "20 bytes"},
 		{{K, "-drive", "id=,file=x"}, "something not empty"},

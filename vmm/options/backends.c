@@ -18,6 +18,8 @@ const struct option_drive *options_drive(const struct options *o, const char *id
 static int check_drive(const struct options *o, const struct option_drive *d, const char *arg,
 		       struct err *err)
 {
+	enum block_aio aio;
+
 	if (!d->id)
 		return err_say(err, EINVAL, "-drive %s: id= is missing", arg);
 	if ((d->file != NULL) == (d->fd >= 0))
@@ -32,6 +34,8 @@ static int check_drive(const struct options *o, const struct option_drive *d, co
 		return err_say(err, EINVAL, "-drive %s: serial= has more than 20 bytes", arg);
 	if (options_drive(o, d->id))
 		return err_say(err, EINVAL, "-drive %s: the id is taken", arg);
+	if (d->aio && block_aio_parse(d->aio, &aio, err) < 0)
+		return err_wrap(err, "-drive %s", arg);
 	return 0;
 }
 
@@ -46,6 +50,8 @@ static int parse_drive(struct options *o, const char *arg, struct err *err)
 		{"if", PROP_STRING, offsetof(struct option_drive, interface), 0, 0},
 		{"readonly", PROP_BOOL, offsetof(struct option_drive, readonly), 0, 0},
 		{"direct", PROP_BOOL, offsetof(struct option_drive, direct), 0, 0},
+		{"cache.direct", PROP_BOOL, offsetof(struct option_drive, direct), 0, 0},
+		{"aio", PROP_STRING, offsetof(struct option_drive, aio), 0, 0},
 	};
 	struct option_drive d = {.fd = -1};
 	char *copy = options_copy(o, arg, err);
@@ -162,8 +168,10 @@ static int parse_add_fd(struct options *o, const char *arg, struct err *err)
 }
 
 static const struct option table[] = {
-	{"drive", "id=ID,file=PATH|fd=N[,readonly=on][,direct=on][,serial=S]",
-	 "a disk for virtio-blk-device", parse_drive},
+	{"drive", "id=ID,file=PATH|fd=N[,KEY=VALUE...]",
+	 "a disk for virtio-blk-device: serial=S, readonly=on, direct=on,\n"
+	 "aio=io_uring|threads|native",
+	 parse_drive},
 	{"netdev", "tap,id=ID,ifname=NAME[,queues=N]|fd=N|fds=N:N...[,vhost=off]",
 	 "a tap for virtio-net-device", parse_netdev},
 	{"add-fd", "fd=N,set=M[,opaque=TEXT]", "file names /dev/fdset/M open this descriptor",

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "vmm/drivers.h"
+#include "vmm/virtio/virtio.h"
 #include "vmm/options/family.h"
 #include "vmm/tap.h"
 
@@ -65,6 +66,8 @@ static const struct prop blk_props[] = {
 	{"id", PROP_STRING, offsetof(struct option_device, id), 0, 0},
 	{"drive", PROP_STRING, offsetof(struct option_device, drive), 0, 0},
 	{"serial", PROP_STRING, offsetof(struct option_device, serial), 0, 0},
+	{"num-queues", PROP_NUMBER, offsetof(struct option_device, num_queues), 1,
+	 VIRTIO_MAX_QUEUES},
 	{"iothread", PROP_STRING, offsetof(struct option_device, iothread), 0, 0},
 };
 

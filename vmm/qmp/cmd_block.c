@@ -43,9 +43,22 @@ static bool wants_readonly(struct json_object *args)
 	return qj_bool(args, "read-only", false) || (file && qj_bool(file, "read-only", false));
 }
 
+/* Of the file, as QEMU has it, or of the whole, as StratoVirt's clients send it. */
+static int wanted_aio(struct json_object *args, enum block_aio *out, struct err *err)
+{
+	struct json_object *file = qj_get(args, "file");
+	const char *aio = qj_str(args, "aio");
+
+	if (!aio && file)
+		aio = qj_str(file, "aio");
+	if (aio && block_aio_parse(aio, out, err) < 0)
+		return err_wrap(err, "blockdev-add");
+	return 0;
+}
+
 int qmp_blockdev_add(struct qmp_call *call, struct err *err)
 {
-	const struct open_drive params = {
+	struct open_drive params = {
 		.id = qj_str(call->args, "node-name"),
 		.readonly = wants_readonly(call->args),
 		.direct = wants_direct(call->args),
@@ -54,6 +67,8 @@ int qmp_blockdev_add(struct qmp_call *call, struct err *err)
 	const char *file = NULL;
 	int rc = name_of_file(call->args, &file, err);
 
+	if (rc == 0)
+		rc = wanted_aio(call->args, &params.aio, err);
 	if (rc < 0)
 		return rc;
 	return open_drive(call->qmp->engine.backends, &params, file, "blockdev-add", err);
