@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -43,6 +44,7 @@ struct condition {
 struct rule {
 	uint32_t kinds; /* bit n: enum thread_kind */
 	uint32_t nr;
+	uint32_t verdict;
 	struct condition conditions[MAX_CONDITIONS];
 };
 
@@ -67,8 +69,9 @@ struct rule {
 #define WITHOUT(n, bits) MASKED(n, bits, 0)
 
 static const struct rule rules[] = {
-#define ALLOW(who, call, why)         {(who), SYS_##call, {{0}}},
-#define ALLOW_IF(who, call, why, ...) {(who), SYS_##call, {__VA_ARGS__}},
+#define ALLOW(who, call, why)         {(who), SYS_##call, SECCOMP_RET_ALLOW, {{0}}},
+#define ALLOW_IF(who, call, why, ...) {(who), SYS_##call, SECCOMP_RET_ALLOW, {__VA_ARGS__}},
+#define REFUSE(who, call, why)        {(who), SYS_##call, SECCOMP_RET_ERRNO | EACCES, {{0}}},
 #include "vmm/seccomp.def"
 };
 
@@ -122,7 +125,7 @@ static void add_rule(struct program *p, const struct rule *r)
 		emit(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->mask));
 		expect(p, c->value, 3 * (n - 1 - i) + 1);
 	}
-	finish(p, SECCOMP_RET_ALLOW);
+	finish(p, r->verdict);
 	if (n)
 		load(p, offsetof(struct seccomp_data, nr));
 }

@@ -1,6 +1,6 @@
 /*
  * The lists of system calls: each is entered in a child of its own, which then makes one call. What is allowed returns,
- * what is not ends the whole process by SIGSYS; a condition is tried on both sides.
+ * what is refused too, what is not on the list ends the whole process by SIGSYS; a condition is tried on both sides.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -79,7 +80,7 @@ static const struct attempt attempts[] = {
 	 {SYS_io_uring_enter, -1, 0, 0, 0, 0}},
 	/* files */
 	{"open", 0, {SYS_open, 0, O_RDONLY}},
-	{"openat", BIT(THREAD_FS), {SYS_openat, -1, 0, O_RDONLY}},
+	{"openat", BIT(THREAD_FS) | BIT(THREAD_MAIN), {SYS_openat, -1, 0, O_RDONLY}},
 	{"statx", BIT(THREAD_FS), {SYS_statx, -1, 0, 0, 0, 0}},
 	{"capset", BIT(THREAD_FS), {SYS_capset, 0, 0}},
 	{"mknod fifo", BIT(THREAD_FS), {SYS_mknodat, -1, 0, S_IFIFO | 0600, 0}},
@@ -87,7 +88,7 @@ static const struct attempt attempts[] = {
 	{"mknod char", 0, {SYS_mknodat, -1, 0, S_IFCHR | 0600, 0x103}},
 	{"mknod block", 0, {SYS_mknodat, -1, 0, S_IFBLK | 0600, 0}},
 	/* sockets */
-	{"socket", 0, {SYS_socket, AF_UNIX, SOCK_STREAM, 0}},
+	{"socket", BIT(THREAD_MAIN), {SYS_socket, AF_UNIX, SOCK_STREAM, 0}},
 	{"connect", 0, {SYS_connect, -1, 0, 0}},
 	{"bind", 0, {SYS_bind, -1, 0, 0}},
 	{"accept4", BIT(THREAD_MAIN) | BIT(THREAD_VSOCK), {SYS_accept4, -1, 0, 0, 0}},
@@ -147,6 +148,30 @@ static void test_each_list(void **state)
 	}
 }
 
+/* What a client may ask for in good faith is an error, even where it could be done. */
+static int open_from_main(void)
+{
+	struct err err = ERR_INIT;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || seccomp_enter(THREAD_MAIN, &err))
+		return 1;
+	if (open("/", O_RDONLY | O_DIRECTORY) >= 0 || errno != EACCES)
+		return 2;
+	return socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EACCES ? 0 : 3;
+}
+
+static void test_names_are_refused(void **state)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		(void)syscall(SYS_exit_group, open_from_main());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* Every jump stays inside the program, and the last word is no. */
 static void test_programs_are_well_formed(void **state)
 {
@@ -169,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_programs_are_well_formed),
 		cmocka_unit_test(test_each_list),
+		cmocka_unit_test(test_names_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
