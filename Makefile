@@ -292,6 +292,7 @@ UNIT_TESTS := \
 	base_test \
 	blk_io_test \
 	blk_test \
+	block_engine_test \
 	boot_image_test \
 	boot_load_test \
 	cli_test \

@@ -1,0 +1,211 @@
+/* Each engine alone: what its operations do to a file, and what a ring of io_uring no longer lets anyone do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "vmm/block/engine.h"
+
+#define DISK_BYTES 8192
+#define WAIT_MS    10000
+
+static int disk_make(uint8_t byte)
+{
+	uint8_t bytes[DISK_BYTES];
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	memset(bytes, byte, sizeof(bytes));
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	return fd;
+}
+
+struct waiting {
+	struct block_io io;
+	bool is_done;
+	int64_t result;
+};
+
+static void on_done(struct block_io *io, int64_t result)
+{
+	struct waiting *w = container_of(io, struct waiting, io);
+
+	w->is_done = true;
+	w->result = result;
+}
+
+static int64_t perform(struct block_engine *e, const struct block_io *io)
+{
+	struct waiting w = {.io = *io};
+
+	w.io.done = on_done;
+	block_engine_submit(e, &w.io);
+	assert_true(block_engine_commit(e));
+	while (!w.is_done) {
+		block_engine_wait(e, WAIT_MS);
+		block_engine_reap(e);
+	}
+	return w.result;
+}
+
+static void test_operations(void **state)
+{
+	enum block_aio aio = *(const enum block_aio *)*state;
+	CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+	AUTO_FD int fd = disk_make(0x11);
+	uint8_t one[512], two[1024], want[1024];
+	struct iovec iov[] = {{one, sizeof(one)}, {two, sizeof(two)}};
+
+	assert_int_equal(block_engine_create(aio, fd, &e, NULL), 0);
+	assert_int_equal(block_engine_start(e, NULL), 0);
+	memset(one, 0x22, sizeof(one));
+	memset(two, 0x33, sizeof(two));
+	assert_int_equal(perform(e, &(struct block_io){.op = BLOCK_WRITE,
+						       .dsync = true,
+						       .fd = fd,
+						       .iov = iov,
+						       .niov = 2,
+						       .off_bytes = 512}),
+			 1536);
+	assert_int_equal(perform(e, &(struct block_io){.op = BLOCK_FLUSH, .fd = fd}), 0);
+	assert_int_equal(perform(e, &(struct block_io){.op = BLOCK_PUNCH,
+						       .fd = fd,
+						       .off_bytes = 4096,
+						       .len_bytes = 4096}),
+			 0);
+	memset(one, 0, sizeof(one));
+	memset(two, 0, sizeof(two));
+	/* 512 bytes of the first pattern, then of the second what is left of it. */
+	assert_int_equal(perform(e, &(struct block_io){.op = BLOCK_READ,
+						       .fd = fd,
+						       .iov = iov,
+						       .niov = 2,
+						       .off_bytes = 1024}),
+			 1536);
+	memset(want, 0x33, sizeof(want));
+	assert_memory_equal(one, want, sizeof(one));
+	memset(want + 512, 0x11, 512);
+	assert_memory_equal(two, want, sizeof(two));
+	/* Over the end: what there is; at the end: nothing. */
+	assert_int_equal(perform(e, &(struct block_io){.op = BLOCK_READ,
+						       .fd = fd,
+						       .iov = iov,
+						       .niov = 2,
+						       .off_bytes = DISK_BYTES - 512}),
+			 512);
+	assert_int_equal(one[0], 0);
+	assert_int_equal(perform(e, &(struct block_io){.op = BLOCK_READ,
+						       .fd = fd,
+						       .iov = iov,
+						       .niov = 2,
+						       .off_bytes = DISK_BYTES}),
+			 0);
+}
+
+/* An engine for disks that come later takes what each operation names, and says what is wrong with it. */
+static void test_descriptors(void **state)
+{
+	enum block_aio aio = *(const enum block_aio *)*state;
+	CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+	uint8_t byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct block_io read = {.op = BLOCK_READ, .iov = &iov, .niov = 1};
+
+	assert_int_equal(block_engine_create(aio, -1, &e, NULL), 0);
+	assert_int_equal(block_engine_start(e, NULL), 0);
+	for (uint8_t i = 1; i < 3; i++) {
+		AUTO_FD int fd = disk_make(i);
+
+		read.fd = fd;
+		assert_int_equal(perform(e, &read), 1);
+		assert_int_equal(byte, i);
+	}
+	assert_int_equal(perform(e, &read), -EBADF);
+}
+
+/* The one file of a disk given at the start: a ring that was talked into another descriptor still reads this one. */
+static void test_only_file(void **state)
+{
+	CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+	AUTO_FD int fd = disk_make(7);
+	AUTO_FD int other = disk_make(8);
+	uint8_t byte = 0;
+	struct iovec iov = {&byte, 1};
+
+	(void)state;
+	assert_int_equal(block_uring_create(fd, &e, NULL), 0);
+	assert_int_equal(
+		perform(e,
+			&(struct block_io){.op = BLOCK_READ, .fd = other, .iov = &iov, .niov = 1}),
+		1);
+	assert_int_equal(byte, 7);
+}
+
+static void test_no_registration(void **state)
+{
+	static const unsigned int ops[] = {IORING_REGISTER_BUFFERS, IORING_REGISTER_FILES,
+					   IORING_REGISTER_EVENTFD, IORING_REGISTER_FILES_UPDATE,
+					   IORING_REGISTER_RESTRICTIONS};
+	AUTO_FD int fd = disk_make(1);
+
+	(void)state;
+	for (int fixed = 0; fixed < 2; fixed++) {
+		CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+
+		assert_int_equal(block_uring_create(fixed ? fd : -1, &e, NULL), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+			int rc = (int)syscall(SYS_io_uring_register, block_engine_event_fd(e),
+					      ops[i], &fd, 1);
+
+			assert_int_equal(rc, -1);
+			assert_int_equal(errno, EACCES);
+		}
+	}
+}
+
+static void test_words(void **state)
+{
+	enum block_aio aio;
+
+	(void)state;
+	assert_int_equal(block_aio_parse("io_uring", &aio, NULL), 0);
+	assert_int_equal(aio, BLOCK_AIO_IO_URING);
+	assert_int_equal(block_aio_parse("threads", &aio, NULL), 0);
+	assert_int_equal(aio, BLOCK_AIO_THREADS);
+	assert_int_equal(block_aio_parse("native", &aio, NULL), 0);
+	assert_int_equal(aio, BLOCK_AIO_AUTO);
+	assert_int_equal(block_aio_parse("", &aio, NULL), -EINVAL);
+}
+
+int main(void)
+{
+	enum block_aio threads = BLOCK_AIO_THREADS, uring = BLOCK_AIO_IO_URING;
+	CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+	struct err why = ERR_INIT;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words),
+		cmocka_unit_test_prestate(test_operations, &threads),
+		cmocka_unit_test_prestate(test_descriptors, &threads),
+	};
+	const struct CMUnitTest uring_tests[] = {
+		cmocka_unit_test_prestate(test_operations, &uring),
+		cmocka_unit_test_prestate(test_descriptors, &uring),
+		cmocka_unit_test(test_only_file),
+		cmocka_unit_test(test_no_registration),
+	};
+	int failed = cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+
+	if (block_uring_create(-1, &e, &why) == 0)
+		failed += cmocka_run_group_tests_name("io_uring", uring_tests, NULL, NULL);
+	else
+		print_message("not run with aio=io_uring: %s\n", why.text);
+	return failed;
+}
