@@ -30,8 +30,9 @@
 #define LOOK_TIMES 200000
 
 /*
- * guest_count says A when memory is as new and B when it is not, counts, and resets itself when ordered to. guest_watch
- * says how many sectors the disk of the first slot has, whenever that changes.
+ * guest_count says A when memory is as new and B when it is not, counts, and when ordered to resets itself (1) or makes a
+ * triple fault of an exception without a table (2). guest_watch says how many sectors the disk of the first slot has,
+ * whenever that changes. guest_status says that device's status, acknowledges it and says it again.
  */
 asm(".pushsection .rodata\n"
     ".code32\n"
@@ -46,7 +47,11 @@ asm(".pushsection .rodata\n"
     "2:	incl 0x200000\n"
     "	cmpl $0, 0x300004\n"
     "	je 2b\n"
-    "	movb $0xfe, %al\n"
+    "	cmpl $2, 0x300004\n"
+    "	jne 5f\n"
+    "	lidt 0x300010\n"
+    "	int3\n"
+    "5:	movb $0xfe, %al\n"
     "	outb %al, $0x64\n"
     "3:	jmp 3b\n"
     "guest_watch:\n"
@@ -59,10 +64,20 @@ asm(".pushsection .rodata\n"
     "	movw $0x3f8, %dx\n"
     "	outb %al, %dx\n"
     "	jmp 4b\n"
+    "guest_status:\n"
+    "	movl 0xd0000070, %eax\n"
+    "	addb $'0', %al\n"
+    "	movw $0x3f8, %dx\n"
+    "	outb %al, %dx\n"
+    "	movl $1, 0xd0000070\n"
+    "	movl 0xd0000070, %eax\n"
+    "	addb $'0', %al\n"
+    "	outb %al, %dx\n"
+    "6:	jmp 6b\n"
     "guest_end:\n"
     ".code64\n"
     ".popsection\n");
-extern const uint8_t guest_count[], guest_watch[], guest_end[];
+extern const uint8_t guest_count[], guest_watch[], guest_status[], guest_end[];
 
 struct fixture {
 	struct loop *loop;
@@ -302,6 +317,7 @@ static void test_device_over_ram(void **state)
 		assert_true(stands_still(&f)); /* the page below, that is */
 		/* KVM maps whole pages: this is refused, and all is as it was. */
 		assert_int_equal(address_space_add(&f.m->memory, &crumb, &err), -EINVAL);
+		assert_non_null(strstr(err.text, "part of a page"));
 		if (i == 2) { /* a fresh VM gets the same picture */
 			assert_int_equal(machine_reset(f.m, NULL), 0);
 			assert_int_equal(console_byte(&f), 'A');
@@ -343,6 +359,21 @@ static void test_reset(void **state)
 	destroy(&f);
 }
 
+static void test_reset_devices(void **state)
+{
+	struct machine_config c = {.spare_blk = 1};
+	struct fixture f;
+
+	(void)state;
+	start(&f, guest_status, &c);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(console_byte(&f), '0');
+		assert_int_equal(console_byte(&f), '1');
+		assert_int_equal(machine_reset(f.m, NULL), 0);
+	}
+	destroy(&f);
+}
+
 static void test_life_after_end(void **state)
 {
 	struct machine_config c = {0};
@@ -350,11 +381,17 @@ static void test_life_after_end(void **state)
 
 	(void)state;
 	start(&f, guest_count, &c);
-	for (int life = 1; life <= 3; life++) {
+	for (int life = 1; life <= 4; life++) {
 		assert_int_equal(console_byte(&f), 'A');
-		poke(&f, ORDER, 1);
+		poke(&f, ORDER, life % 2 ? 1 : 2);
 		assert_true(await_end(&f, life));
-		assert_int_equal(f.end, GUEST_RESET);
+		if (life % 2)
+			assert_int_equal(f.end, GUEST_RESET);
+		else /* a KVM that emulates the guest gives up a little earlier */
+			assert_true(f.end == GUEST_TRIPLE_FAULT || f.end == GUEST_INTERNAL_ERROR);
+		/* To go on is not to live again. */
+		assert_int_equal(machine_pause(f.m, NULL), 0);
+		assert_int_equal(machine_resume(f.m, NULL), 0);
 		assert_int_equal(machine_reset(f.m, NULL), 0);
 	}
 	assert_int_equal(console_byte(&f), 'A');
@@ -363,7 +400,7 @@ static void test_life_after_end(void **state)
 	assert_int_equal(machine_reset(f.m, NULL), 0);
 	assert_int_equal(console_byte(&f), 'A');
 	assert_int_equal(loop_step(f.loop, 0, NULL), 0);
-	assert_int_equal(f.ends, 3);
+	assert_int_equal(f.ends, 4);
 	destroy(&f);
 }
 
@@ -423,12 +460,18 @@ static void test_plug_refused(void **state)
 		const char *id;
 		int addr;
 		int ret;
+		const char *error;
 	} cases[] = {
-		{"first free", "a", -1, 0},        {"same id", "a", -1, -EEXIST},
-		{"no id", "", -1, -EINVAL},        {"long id", long_id, -1, -EINVAL},
-		{"no such slot", "b", 3, -EINVAL}, {"taken slot", "b", 0, -EBUSY},
-		{"the last slot", "b", 2, 0},      {"first free between", "c", -1, 0},
-		{"none free", "d", -1, -ENOSPC},   {"taken slot, none free", "d", 1, -EBUSY},
+		{"first free", "a", -1, 0, ""},
+		{"same id", "a", -1, -EEXIST, "'a' is taken"},
+		{"no id", "", -1, -EINVAL, "must have 1 to 127 bytes"},
+		{"long id", long_id, -1, -EINVAL, "must have 1 to 127 bytes"},
+		{"no such slot", "b", 3, -EINVAL, "spare slots are 0 to 2"},
+		{"taken slot", "b", 0, -EBUSY, "taken by 'a'"},
+		{"the last slot", "b", 2, 0, ""},
+		{"first free between", "c", -1, 0, ""},
+		{"none free", "d", -1, -ENOSPC, "all 3 spare slots"},
+		{"taken slot, none free", "d", 1, -EBUSY, "taken by 'c'"},
 	};
 	struct machine_config c = {.spare_blk = 3};
 	struct machine_config none = {0};
@@ -440,10 +483,12 @@ static void test_plug_refused(void **state)
 	start(&f, guest_count, &c);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct machine_device one = disk(1);
+		struct err err = ERR_INIT;
 
 		print_message("%s\n", cases[i].name);
-		assert_int_equal(machine_plug(f.m, &one, cases[i].id, cases[i].addr, NULL),
+		assert_int_equal(machine_plug(f.m, &one, cases[i].id, cases[i].addr, &err),
 				 cases[i].ret);
+		assert_non_null(strstr(err.text, cases[i].error));
 		/* Refused, it stays the caller's. */
 		assert_int_equal(one.blk.fd < 0, cases[i].ret == 0);
 		own_close(&one.blk.fd);
@@ -489,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_paused_from_birth),
 		cmocka_unit_test(test_device_over_ram),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_reset_devices),
 		cmocka_unit_test(test_life_after_end),
 		cmocka_unit_test(test_reset_without_kernel),
 		cmocka_unit_test(test_plug),
