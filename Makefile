@@ -217,6 +217,7 @@ RUNTIME := \
 	runtime/process.o \
 	runtime/procid.o \
 	runtime/pty.o \
+	runtime/qmp_client.o \
 	runtime/pump.o \
 	runtime/resources.o \
 	runtime/rootfs_mount.o \
@@ -279,6 +280,7 @@ FUZZ_TARGETS := \
 	net_fuzz \
 	oci_fuzz \
 	options_fuzz \
+	qmp_client_fuzz \
 	queue_fuzz \
 	ttrpc_fuzz \
 	vsock_fuzz
@@ -319,6 +321,7 @@ UNIT_TESTS := \
 	net_test \
 	net_tx_test \
 	probe_test \
+	qmp_client_test \
 	qmp_test \
 	queue_test \
 	rng_test \
