@@ -147,7 +147,6 @@ VMM := \
 	vmm/machine.o \
 	vmm/machine_config.o \
 	vmm/machine_run.o \
-	vmm/monitor.o \
 	vmm/open.o \
 	vmm/options/backends.o \
 	vmm/options/boot.o \
@@ -196,8 +195,10 @@ RUNTIME := \
 	runtime/cli_create.o \
 	runtime/cli_lifecycle.o \
 	runtime/cli_state.o \
+	runtime/cli_update.o \
 	runtime/console_ring.o \
 	runtime/container.o \
+	runtime/container_control.o \
 	runtime/events.o \
 	runtime/flags.o \
 	runtime/guest_stream.o \
@@ -236,6 +237,7 @@ RUNTIME := \
 	runtime/task_query.o \
 	runtime/task_service.o \
 	runtime/unix_socket.o \
+	runtime/vcpus.o \
 	runtime/vmm_process.o
 
 AGENT := \
@@ -246,6 +248,7 @@ AGENT := \
 	agent/child.o \
 	agent/child_channel.o \
 	agent/container.o \
+	agent/container_control.o \
 	agent/container_remove.o \
 	agent/credentials.o \
 	agent/device_filter.o \
@@ -266,6 +269,7 @@ AGENT := \
 	agent/service.o \
 	agent/start_hooks.o \
 	agent/stream_door.o \
+	agent/vcpus.o \
 	agent/vsock_guard.o
 
 # Each is tests/fuzz/NAME.c with its corpus in tests/fuzz/corpus/NAME without _fuzz.

@@ -72,11 +72,11 @@ static void agent_close(struct agent *agent)
 	own_close(&agent->containers.cgroup_fd);
 }
 
-static uint64_t clock_ns(clockid_t clock)
+uint64_t agent_boot_ns(void)
 {
 	struct timespec now = {0};
 
-	(void)clock_gettime(clock, &now);
+	(void)clock_gettime(CLOCK_BOOTTIME, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
@@ -84,12 +84,13 @@ int agent_run(const struct agent_params *params, struct err *err)
 {
 	struct agent agent = {
 		.is_guest = params->is_guest,
+		.init_ns = params->init_ns,
 		.containers = {.cgroup_fd = params->cgroup_fd, .shared_dir = params->shared_dir},
 	};
 	int ret = agent_open(&agent, params, err);
 
 	if (ret == 0) {
-		agent.ready_ns = clock_ns(CLOCK_BOOTTIME);
+		agent.ready_ns = agent_boot_ns();
 		params->ready();
 		ret = loop_run(agent.loop, err);
 	}

@@ -21,7 +21,7 @@ struct agent {
 	struct net_state network; /* as ConfigureNetwork last made it */
 	struct loop_source *goodbye;
 	bool is_guest;
-	uint64_t ready_ns;
+	uint64_t init_ns, ready_ns; /* guest_clock_ns then */
 };
 
 /* A request that is answered later. The connection may go first: req is NULL then. */

@@ -118,7 +118,7 @@ static uint64_t flat_value(const char *text, const char *key)
 	return 0;
 }
 
-bool cgroup_populated(int events_fd)
+static bool event_is_set(int events_fd, const char *key)
 {
 	char text[256];
 	ssize_t n = pread(events_fd, text, sizeof(text) - 1, 0);
@@ -126,7 +126,22 @@ bool cgroup_populated(int events_fd)
 	if (n < 0)
 		return false; /* the cgroup is gone */
 	text[n] = '\0';
-	return flat_value(text, "populated") != 0;
+	return flat_value(text, key) != 0;
+}
+
+bool cgroup_populated(int events_fd)
+{
+	return event_is_set(events_fd, "populated");
+}
+
+bool cgroup_frozen(int events_fd)
+{
+	return event_is_set(events_fd, "frozen");
+}
+
+int cgroup_freeze(int fd, bool freeze, struct err *err)
+{
+	return path_poke(fd, "cgroup.freeze", freeze ? "1" : "0", err);
 }
 
 uint64_t cgroup_oom_kills(int fd)

@@ -23,9 +23,13 @@ int cgroup_remove(int parent_fd, const char *name) MUST_CHECK;
 /* SIGKILL to all, at once and for ever: a fork cannot win. */
 int cgroup_kill(int fd, struct err *err) MUST_CHECK;
 
-/* A descriptor that polls EPOLLPRI when "populated" changes; cgroup_populated re-reads and re-arms it. */
+/* A descriptor that polls EPOLLPRI when "populated" or "frozen" changes; reading either re-arms it. */
 int cgroup_watch(int fd, int *events_fd, struct err *err) MUST_CHECK;
 bool cgroup_populated(int events_fd);
+bool cgroup_frozen(int events_fd);
+
+/* Stops every process, or lets them go on. Stopping is done when cgroup_frozen says so. */
+int cgroup_freeze(int fd, bool freeze, struct err *err) MUST_CHECK;
 
 /* How often the kernel killed here for want of memory, below included. */
 uint64_t cgroup_oom_kills(int fd);

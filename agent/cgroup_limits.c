@@ -2,9 +2,11 @@
 #include "agent/cgroup_limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/path.h"
 
@@ -25,6 +27,8 @@ static int write_number(int fd, const char *file, int64_t value, struct err *err
 {
 	char text[32];
 
+	if (value == OCI_UNLIMITED)
+		return path_poke(fd, file, "max", err);
 	if (value < 0)
 		return 0;
 	(void)snprintf(text, sizeof(text), "%" PRId64, value);
@@ -36,10 +40,15 @@ static int write_memory(int fd, const struct oci_resources *r, struct err *err)
 	int64_t limit = r->memory_limit_bytes, swap = r->memory_swap_bytes;
 	int ret = write_number(fd, "memory.max", limit, err);
 
-	if (ret == 0)
+	if (ret == 0 && r->memory_reservation_bytes != OCI_UNLIMITED)
 		ret = write_number(fd, "memory.low", r->memory_reservation_bytes, err);
-	if (ret < 0 || swap < 0)
+	if (ret < 0 || swap == -1)
 		return ret;
+	/* Without limits a kernel without swap will do. */
+	if (swap == OCI_UNLIMITED)
+		return faccessat(fd, "memory.swap.max", F_OK, 0)
+			       ? 0
+			       : write_number(fd, "memory.swap.max", swap, err);
 	/* The spec's number is memory and swap together. */
 	if (limit < 0 || swap < limit)
 		return err_say(err, EINVAL,
@@ -58,7 +67,8 @@ static int write_cpu(int fd, const struct oci_resources *r, struct err *err)
 
 	if (weight)
 		ret = write_number(fd, "cpu.weight", (int64_t)weight, err);
-	if (ret < 0 || (r->cpu_quota_us <= 0 && !r->cpu_period_us))
+	/* 0 means "no limit" to the tools that write it. */
+	if (ret < 0 || ((r->cpu_quota_us == -1 || r->cpu_quota_us == 0) && !r->cpu_period_us))
 		return ret;
 	if (r->cpu_quota_us > 0)
 		(void)snprintf(text, sizeof(text), "%" PRId64 " %" PRIu64, r->cpu_quota_us, period);
@@ -100,8 +110,7 @@ int cgroup_limits_write(int fd, const struct oci_resources *r, struct err *err)
 		ret = write_cpu(fd, r, err);
 	if (ret == 0)
 		ret = write_sets(fd, r, err);
-	/* 0 means "no limit" to the tools that write it. */
-	if (ret == 0 && r->pids_limit > 0)
+	if (ret == 0 && r->pids_limit != 0)
 		ret = write_number(fd, "pids.max", r->pids_limit, err);
 	return ret < 0 ? ret : write_unified(fd, r, err);
 }

@@ -25,8 +25,12 @@ static void exec_destroy(struct exec *e)
 
 void container_free(struct container *c)
 {
+	struct err gone = ERR_INIT;
+
 	if (!c)
 		return;
+	(void)err_say(&gone, ECANCELED, "the container was deleted");
+	container_stop_freezing(c, &gone);
 	while (c->execs) {
 		struct exec *e = c->execs;
 
@@ -54,7 +58,8 @@ struct container *container_find(struct containers *set, const char *id)
 	return NULL;
 }
 
-static int find(struct containers *set, const char *id, struct container **out, struct err *err)
+int container_find_or_say(struct containers *set, const char *id, struct container **out,
+			  struct err *err)
 {
 	*out = container_find(set, id);
 	return *out ? 0 : err_say(err, ENOENT, "container \"%s\" does not exist", id);
@@ -74,7 +79,7 @@ int containers_find_process(struct containers *set, const char *id, const char *
 {
 	struct container *c;
 	struct exec *e;
-	int ret = find(set, id, &c, err);
+	int ret = container_find_or_say(set, id, &c, err);
 
 	if (ret < 0)
 		return ret;
@@ -259,6 +264,8 @@ static int build_exec(struct exec *e, const char *exec_id, const char *json, siz
 		return err_say(err, EEXIST, "exec \"%s\" exists already", exec_id);
 	if (proc_has_exited(e->container->init) || e->container->removing)
 		return err_say(err, EBUSY, "cannot exec in a container that has stopped");
+	if (e->container->paused)
+		return err_say(err, EBUSY, "cannot exec in a paused container");
 	e->id = strdup(exec_id);
 	if (!e->id)
 		return err_set(err, ENOMEM, "make the exec");
@@ -276,7 +283,7 @@ void containers_exec(struct containers *set, const char *id, const char *exec_id
 	struct container *c;
 	struct exec *e;
 
-	if (find(set, id, &c, &why) < 0) {
+	if (container_find_or_say(set, id, &c, &why) < 0) {
 		fn(arg, &why);
 		return;
 	}
@@ -302,7 +309,7 @@ int containers_forget_exec(struct containers *set, const char *id, const char *e
 {
 	struct container *c;
 	struct exec *e;
-	int ret = find(set, id, &c, err);
+	int ret = container_find_or_say(set, id, &c, err);
 
 	if (ret < 0)
 		return ret;
@@ -337,7 +344,7 @@ int containers_signal_all(struct containers *set, const char *id, int signo, str
 {
 	struct signal_all all = {.signo = signo};
 	struct container *c;
-	int ret = find(set, id, &c, err);
+	int ret = container_find_or_say(set, id, &c, err);
 
 	if (ret < 0)
 		return ret;
@@ -353,7 +360,7 @@ int containers_each_pid(struct containers *set, const char *id, void (*fn)(void 
 			void *arg, struct err *err)
 {
 	struct container *c;
-	int ret = find(set, id, &c, err);
+	int ret = container_find_or_say(set, id, &c, err);
 
 	return ret < 0 ? ret : cgroup_each_pid(c->cgroup_fd, fn, arg, err);
 }

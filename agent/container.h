@@ -57,6 +57,14 @@ int containers_signal_all(struct containers *set, const char *id, int signo,
 int containers_each_pid(struct containers *set, const char *id, void (*fn)(void *arg, pid_t pid),
 			void *arg, struct err *err) MUST_CHECK;
 
+/* New limits: an OCI "linux.resources" object; what it does not name stays. On failure the old ones are put back. */
+int containers_update(struct containers *set, const char *id, const char *resources_json,
+		      size_t len, struct err *err) MUST_CHECK;
+
+/* fn when every process of it stands still, or with -ETIMEDOUT, after which none does. */
+void containers_pause(struct containers *set, const char *id, proc_fn fn, void *arg);
+int containers_resume(struct containers *set, const char *id, struct err *err) MUST_CHECK;
+
 /* Kills what is left, waits for the last process (5 s), then nothing of the container remains. */
 void containers_remove(struct containers *set, const char *id, proc_fn fn, void *arg);
 

@@ -34,6 +34,8 @@ struct container {
 	bool removing;
 	struct question_of removed;
 	struct loop_source *empty_source, *deadline; /* while removing */
+	bool paused;                                 /* or about to be */
+	struct freezing *freezing;                   /* until it stands still */
 	struct container *next;
 };
 
@@ -45,6 +47,10 @@ struct failed_create {
 };
 
 struct container *container_find(struct containers *set, const char *id);
+/* Ends a pause that is under way; its asker is told `why`. */
+void container_stop_freezing(struct container *c, const struct err *why);
+int container_find_or_say(struct containers *set, const char *id, struct container **out,
+			  struct err *err) MUST_CHECK;
 /* Not in the set any more: kills, forgets, frees. */
 void container_free(struct container *c);
 /* Ends the removals whose last process is collected. Containers go away in it. */

@@ -30,9 +30,9 @@ static void say_nothing(void)
 {
 }
 
-static int run_guest(struct err *err)
+static int run_guest(uint64_t init_ns, struct err *err)
 {
-	struct agent_params params = {.is_guest = true, .ready = say_ready};
+	struct agent_params params = {.is_guest = true, .init_ns = init_ns, .ready = say_ready};
 	int ret = guest_setup(err);
 
 	if (ret == 0)
@@ -74,10 +74,11 @@ static int run_test(char **argv, struct err *err)
 
 int main(int argc, char **argv)
 {
+	const uint64_t init_ns = agent_boot_ns();
 	struct err err = ERR_INIT;
 
 	if (getpid() == 1 && argc == 1) {
-		if (run_guest(&err) < 0)
+		if (run_guest(init_ns, &err) < 0)
 			guest_say(err.text);
 		guest_end();
 	}

@@ -11,6 +11,7 @@
 #include "agent/agent_internal.h"
 #include "agent/guest_setup.h"
 #include "agent/network.h"
+#include "agent/vcpus.h"
 #include "base/log.h"
 #include "base/own.h"
 
@@ -129,7 +130,9 @@ static void hello(struct agent *agent, struct ttrpc_request *req,
 	out.protocol_version = AGENT_PROTOCOL_VERSION;
 	out.agent_version = version;
 	out.kernel_release = uts.release;
+	out.init_ns = agent->init_ns;
 	out.ready_ns = agent->ready_ns;
+	out.now_ns = agent_boot_ns();
 	reply(req, &out.base);
 }
 
@@ -346,6 +349,52 @@ static void configure_network(struct agent *agent, struct ttrpc_request *req,
 		reply_empty(req);
 }
 
+static void update_container(struct agent *agent, struct ttrpc_request *req,
+			     const Nacre__Agent__V1__UpdateContainerRequest *in)
+{
+	struct err err = ERR_INIT;
+
+	if (containers_update(&agent->containers, in->container_id,
+			      (const char *)in->resources_json.data, in->resources_json.len,
+			      &err) < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply_empty(req);
+}
+
+static void pause_container(struct agent *agent, struct ttrpc_request *req,
+			    const Nacre__Agent__V1__ProcessRequest *in)
+{
+	struct call *call = call_create(agent, req, in->container_id, "");
+
+	if (call)
+		containers_pause(&agent->containers, in->container_id, on_empty, call);
+}
+
+static void resume_container(struct agent *agent, struct ttrpc_request *req,
+			     const Nacre__Agent__V1__ProcessRequest *in)
+{
+	struct err err = ERR_INIT;
+
+	if (containers_resume(&agent->containers, in->container_id, &err) < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply_empty(req);
+}
+
+static void online_vcpus(struct agent *agent, struct ttrpc_request *req,
+			 const Nacre__Agent__V1__OnlineVcpusRequest *in)
+{
+	struct err err = ERR_INIT;
+
+	if (!agent->is_guest)
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION, "the machine is not the agent's");
+	else if (vcpus_online(VCPUS_DIR, in->count, &err) < 0)
+		ttrpc_fail_err(req, &err);
+	else
+		reply_empty(req);
+}
+
 static void on_all_removed(void *arg, const struct err *why)
 {
 	struct call *call = arg;
@@ -408,6 +457,10 @@ METHOD(delete_process, ProcessRequest, process_request)
 METHOD(delete_container, ProcessRequest, process_request)
 METHOD(pids, ProcessRequest, process_request)
 METHOD(configure_network, ConfigureNetworkRequest, configure_network_request)
+METHOD(update_container, UpdateContainerRequest, update_container_request)
+METHOD(pause_container, ProcessRequest, process_request)
+METHOD(resume_container, ProcessRequest, process_request)
+METHOD(online_vcpus, OnlineVcpusRequest, online_vcpus_request)
 METHOD(say_goodbye, Empty, empty)
 
 static const struct ttrpc_method methods[] = {
@@ -423,6 +476,10 @@ static const struct ttrpc_method methods[] = {
 	{SERVICE, "DeleteContainer", on_delete_container},
 	{SERVICE, "Pids", on_pids},
 	{SERVICE, "ConfigureNetwork", on_configure_network},
+	{SERVICE, "UpdateContainer", on_update_container},
+	{SERVICE, "PauseContainer", on_pause_container},
+	{SERVICE, "ResumeContainer", on_resume_container},
+	{SERVICE, "OnlineVcpus", on_online_vcpus},
 	{SERVICE, "Shutdown", on_say_goodbye},
 	{NULL, NULL, NULL},
 };

@@ -40,8 +40,10 @@ static const struct key keys[] = {
 	{"kernel", KEY_STRING, FIELD(kernel_path), 0, 0},
 	{"initramfs", KEY_STRING, FIELD(initramfs_path), 0, 0},
 	{"kernel_params", KEY_STRING, FIELD(kernel_params), 0, 0},
-	{"default_vcpus", KEY_U32, FIELD(default_vcpus), 1, 254},
-	{"max_vcpus", KEY_U32, FIELD(max_vcpus), 1, 254},
+	{"default_vcpus", KEY_U32, FIELD(default_vcpus), 1, VM_MAX_VCPUS},
+	{"max_vcpus", KEY_U32, FIELD(max_vcpus), 1, VM_MAX_VCPUS},
+	{"boot_vcpus", KEY_U32, FIELD(boot_vcpus), 0, VM_MAX_VCPUS},
+	{"hotplug_vcpus", KEY_U32, FIELD(hotplug_vcpus), 0, VM_MAX_VCPUS - 1},
 	{"default_memory_mib", KEY_U64, FIELD(default_memory_mib), VM_MIN_MEMORY_MIB, 1u << 24},
 	{"guest_overhead_mib", KEY_U64, FIELD(guest_overhead_mib), 32, 1u << 20},
 	{"boot_timeout_ms", KEY_U64, FIELD(boot_timeout_ms), 100, 3600000},
@@ -69,7 +71,7 @@ static int config_default(struct nacre_config **out, struct err *err)
 	if (!c->vmm_path || !c->kernel_path || !c->initramfs_path || !c->kernel_params)
 		return err_set(err, ENOMEM, "load the configuration");
 	c->default_vcpus = 1;
-	c->max_vcpus = 254;
+	c->max_vcpus = VM_MAX_VCPUS;
 	c->default_memory_mib = 512;
 	c->guest_overhead_mib = 64;
 	c->boot_timeout_ms = 60000;

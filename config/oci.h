@@ -100,7 +100,9 @@ struct oci_device_rule {
 	bool read, write, mknod;
 };
 
-/* Resource values: -1 (or has_x false) means not given. */
+/* Resource values: -1 (0 of shares and period, "" of sets) means not given, OCI_UNLIMITED that no limit is asked for. */
+#define OCI_UNLIMITED (-2)
+
 struct oci_resources {
 	int64_t memory_limit_bytes, memory_reservation_bytes, memory_swap_bytes;
 	uint64_t cpu_shares;
@@ -190,6 +192,15 @@ int oci_process_parse(const char *text, size_t len, const char *what, struct oci
 		      struct err *err) MUST_CHECK;
 void oci_process_destroy(struct oci_process *process);
 DEFINE_OWNER(oci_process_destroy, struct oci_process)
+
+/* A "linux.resources" object alone (update). Device rules in it are not read. */
+int oci_resources_parse(const char *text, size_t len, const char *what, struct oci_resources **out,
+			struct err *err) MUST_CHECK;
+void oci_resources_destroy(struct oci_resources *r);
+DEFINE_OWNER(oci_resources_destroy, struct oci_resources)
+/* `r` with what `update` gives instead; a copy, to be freed like a parsed one. Device rules are left out. */
+int oci_resources_merge(const struct oci_resources *r, const struct oci_resources *update,
+			struct oci_resources **out, struct err *err) MUST_CHECK;
 
 /* Is this a container that Nacre can run? One sentence that says what is wrong and what to do. */
 int oci_check(const struct oci_spec *spec, struct err *err) MUST_CHECK;

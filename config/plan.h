@@ -20,7 +20,9 @@ struct nacre_config {
 	char *initramfs_path;
 	char *kernel_params; /* appended to ours; "" by default */
 	uint32_t default_vcpus;
-	uint32_t max_vcpus;          /* 1..254 */
+	uint32_t max_vcpus;  /* 1..254 */
+	uint32_t boot_vcpus; /* the kernel starts with no more, the agent adds the rest; 0: all */
+	uint32_t hotplug_vcpus;      /* that an update or QMP can add later, 0..253 */
 	uint64_t default_memory_mib; /* guest RAM when the spec gives no limit */
 	uint64_t guest_overhead_mib; /* added to a memory limit: kernel and agent */
 	uint64_t boot_timeout_ms;    /* exec of the vmm to the agent's hello */
@@ -37,8 +39,13 @@ DEFINE_OWNER(nacre_config_destroy, struct nacre_config)
 /* The least memory limit of a container that sizes its microVM. */
 #define VM_MIN_LIMIT_MIB 32
 
+/* 8-bit APIC ids. */
+#define VM_MAX_VCPUS 254
+
 struct vm_config {
-	uint32_t vcpus;
+	uint32_t vcpus;      /* the container's */
+	uint32_t boot_vcpus; /* on line when the kernel has booted; at most vcpus */
+	uint32_t max_vcpus;  /* that the agent can bring on line; at least vcpus */
 	uint64_t memory_mib;
 	char *kernel_path, *initramfs_path; /* owned */
 	char *cmdline;                      /* kernel command line without the device part, owned */

@@ -63,7 +63,7 @@ static int plan_memory(const struct nacre_config *config, const struct oci_spec 
 
 /* As many vCPUs as the quota can keep busy, rounded up. */
 static int plan_vcpus(const struct nacre_config *config, const struct oci_spec *spec,
-		      uint32_t *vcpus, struct err *err)
+		      struct vm_config *vm, struct err *err)
 {
 	uint64_t quota =
 		spec->resources.cpu_quota_us > 0 ? (uint64_t)spec->resources.cpu_quota_us : 0;
@@ -79,7 +79,12 @@ static int plan_vcpus(const struct nacre_config *config, const struct oci_spec *
 	wanted = quota ? quota / period + (quota % period ? 1 : 0) : config->default_vcpus;
 	if (wanted > config->max_vcpus)
 		wanted = config->max_vcpus;
-	*vcpus = (uint32_t)wanted;
+	vm->vcpus = (uint32_t)wanted;
+	vm->boot_vcpus = config->boot_vcpus && config->boot_vcpus < vm->vcpus ? config->boot_vcpus
+									      : vm->vcpus;
+	vm->max_vcpus = config->max_vcpus - vm->vcpus < config->hotplug_vcpus
+				? config->max_vcpus
+				: vm->vcpus + config->hotplug_vcpus;
 	return 0;
 }
 
@@ -93,7 +98,7 @@ int vm_plan(const struct nacre_config *config, const struct oci_spec *spec, stru
 		return err_set(err, ENOMEM, "plan the microVM");
 	ret = plan_memory(config, spec, &vm->memory_mib, err);
 	if (ret == 0)
-		ret = plan_vcpus(config, spec, &vm->vcpus, err);
+		ret = plan_vcpus(config, spec, vm, err);
 	if (ret < 0)
 		return ret;
 	vm->kernel_path = strdup(config->kernel_path);

@@ -31,6 +31,8 @@ static int take_hello(const ProtobufCMessage *from, struct agent_answer *to)
 	const Nacre__Agent__V1__HelloResponse *m = (const Nacre__Agent__V1__HelloResponse *)from;
 
 	(void)snprintf(to->kernel_release, sizeof(to->kernel_release), "%s", m->kernel_release);
+	to->times = (struct guest_times){
+		.init_ns = m->init_ns, .ready_ns = m->ready_ns, .now_ns = m->now_ns};
 	return m->protocol_version == AGENT_VERSION ? 0 : -EPROTO;
 }
 
@@ -55,12 +57,16 @@ static const struct agent_method {
 	[AGENT_CLOSE_STDIN] = {"CloseStdin", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_DELETE_PROCESS] = {"DeleteProcess", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_DELETE_CONTAINER] = {"DeleteContainer", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_PAUSE] = {"PauseContainer", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_RESUME] = {"ResumeContainer", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_HELLO] = {"Hello", 0, &nacre__agent__v1__hello_response__descriptor, take_hello},
 	[AGENT_CREATE] = {"CreateContainer", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_EXEC] = {"ExecProcess", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_SIGNAL] = {"SignalProcess", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_RESIZE] = {"ResizePty", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_NETWORK] = {"ConfigureNetwork", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_UPDATE] = {"UpdateContainer", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_ONLINE_VCPUS] = {"OnlineVcpus", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_SHUTDOWN] = {"Shutdown", 0, NULL, NULL},
 };
 
@@ -268,6 +274,26 @@ void agent_resize(struct agent_client *a, const char *id, const char *exec_id, u
 	m.width = width;
 	m.height = height;
 	call(a, AGENT_RESIZE, &m.base, 0, fn, arg);
+}
+
+void agent_update(struct agent_client *a, const char *id, const void *resources_json, size_t len,
+		  agent_fn fn, void *arg)
+{
+	Nacre__Agent__V1__UpdateContainerRequest m =
+		NACRE__AGENT__V1__UPDATE_CONTAINER_REQUEST__INIT;
+
+	m.container_id = unconst(id);
+	m.resources_json.data = (uint8_t *)unconst(resources_json);
+	m.resources_json.len = len;
+	call(a, AGENT_UPDATE, &m.base, 0, fn, arg);
+}
+
+void agent_online_vcpus(struct agent_client *a, uint32_t count, agent_fn fn, void *arg)
+{
+	Nacre__Agent__V1__OnlineVcpusRequest m = NACRE__AGENT__V1__ONLINE_VCPUS_REQUEST__INIT;
+
+	m.count = count;
+	call(a, AGENT_ONLINE_VCPUS, &m.base, 0, fn, arg);
 }
 
 void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "runtime/start_record.h"
 #include "runtime/stdio.h"
 
 struct agent_client;
@@ -22,6 +23,7 @@ struct agent_answer {
 	uint32_t exit_status; /* 0..255 */
 	bool oom_killed;
 	char kernel_release[96];
+	struct guest_times times;
 };
 
 /* status->code 0: done. */
@@ -52,12 +54,16 @@ enum agent_verb {
 	AGENT_CLOSE_STDIN,
 	AGENT_DELETE_PROCESS,
 	AGENT_DELETE_CONTAINER,
+	AGENT_PAUSE,
+	AGENT_RESUME,
 	AGENT_HELLO,
 	AGENT_CREATE,
 	AGENT_EXEC,
 	AGENT_SIGNAL,
 	AGENT_RESIZE,
 	AGENT_NETWORK,
+	AGENT_UPDATE,
+	AGENT_ONLINE_VCPUS,
 	AGENT_SHUTDOWN,
 };
 void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
@@ -66,6 +72,13 @@ void agent_process(struct agent_client *a, enum agent_verb verb, const char *id,
 /* A packed ConfigureNetworkRequest (runtime/network.h). */
 void agent_configure_network(struct agent_client *a, const void *bytes, size_t len, agent_fn fn,
 			     void *arg);
+
+/* `resources_json`: an OCI "linux.resources" object; what it does not name stays. */
+void agent_update(struct agent_client *a, const char *id, const void *resources_json, size_t len,
+		  agent_fn fn, void *arg);
+
+/* vCPUs 0 to count - 1 on line, the others off. */
+void agent_online_vcpus(struct agent_client *a, uint32_t count, agent_fn fn, void *arg);
 
 /* The goodbye: the agent answers, then ends the guest. */
 void agent_shutdown(struct agent_client *a, uint32_t timeout_ms, agent_fn fn, void *arg);

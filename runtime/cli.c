@@ -29,6 +29,9 @@ static const struct {
 	{"state", cli_state, "ID", "print the state of a container as JSON"},
 	{"list", cli_list, "[options]", "list the containers"},
 	{"kill", cli_kill, "[options] ID [SIGNAL]", "send a signal (TERM) to a container"},
+	{"update", cli_update, "[options] ID", "change the limits of a container"},
+	{"pause", cli_pause, "ID", "stop all processes of a container"},
+	{"resume", cli_resume, "ID", "let them go on"},
 	{"delete", cli_delete, "[options] ID", "remove a container and all it holds"},
 	{"check", cli_check, "", "say whether this host can run containers, and why not"},
 };

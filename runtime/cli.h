@@ -27,6 +27,9 @@ int cli_state(struct cli *cli, int argc, char *const argv[], struct err *err);
 int cli_list(struct cli *cli, int argc, char *const argv[], struct err *err);
 int cli_kill(struct cli *cli, int argc, char *const argv[], struct err *err);
 int cli_delete(struct cli *cli, int argc, char *const argv[], struct err *err);
+int cli_update(struct cli *cli, int argc, char *const argv[], struct err *err);
+int cli_pause(struct cli *cli, int argc, char *const argv[], struct err *err);
+int cli_resume(struct cli *cli, int argc, char *const argv[], struct err *err);
 int cli_check(struct cli *cli, int argc, char *const argv[], struct err *err);
 
 /* Exit status of the program. */

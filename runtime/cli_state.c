@@ -1,19 +1,36 @@
 /* `nacre state` and `nacre list`: what is known of containers, as runc prints it. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/own.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "runtime/cli.h"
 #include "runtime/cli_args.h"
 #include "config/json.h"
 #include "runtime/lifecycle.h"
+#include "runtime/start_record.h"
 #include "runtime/state_dir.h"
 
-static struct json_object *state_json(const struct container_state *s, Containerd__Status status,
-				      pid_t pid)
+/* start.json, or NULL before the first start. */
+static struct json_object *start_json(const char *dir)
+{
+	AUTO_FREE char *path = str_printf("%s/%s", dir, START_RECORD_FILE);
+	AUTO_FREE char *text = NULL;
+	struct json_object *o = NULL;
+	size_t len = 0;
+
+	if (path && path_read(AT_FDCWD, path, START_RECORD_MAX_BYTES, &text, &len, NULL) == 0 &&
+	    json_parse(text, len, path, false, &o, NULL))
+		o = NULL;
+	return o;
+}
+
+static struct json_object *state_json(const char *dir, const struct container_state *s,
+				      Containerd__Status status, pid_t pid)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -28,6 +45,10 @@ static struct json_object *state_json(const struct container_state *s, Container
 	json_object_object_add(o, "created", json_object_new_string(s->created));
 	json_object_object_add(o, "annotations", json_tokener_parse(s->annotations_json));
 	json_object_object_add(o, "owner", json_object_new_string(""));
+	struct json_object *start = start_json(dir);
+
+	if (start)
+		json_object_object_add(o, "nacre.start", start);
 	return o;
 }
 
@@ -50,7 +71,7 @@ static int load(const struct cli *cli, const char *id, struct json_object **out,
 		rc = lifecycle_state(cli->root, id, &status, &pid, err);
 	if (rc)
 		return rc;
-	*out = state_json(s, status, pid);
+	*out = state_json(dir, s, status, pid);
 	return *out ? 0 : err_set(err, ENOMEM, "print the state");
 }
 

@@ -376,6 +376,8 @@ static int exec_check(const struct container *c, const char *exec_id, struct err
 		return -err->code;
 	if (c->init->state != PROCESS_RUNNING || c->deleting)
 		return err_say(err, EBUSY, "cannot exec in a container that is not running");
+	if (c->paused)
+		return err_say(err, EBUSY, "cannot exec in a paused container");
 	for (const struct process *p = c->execs; p; p = p->next)
 		if (strcmp(p->exec_id, exec_id) == 0)
 			return err_say(err, EEXIST, "exec '%s' already exists", exec_id);

@@ -30,6 +30,7 @@ struct container {
 	size_t nrootfs_mounts; /* made at plan->rootfs_host */
 	bool shared;           /* its binds are in the shared tree */
 	bool deleting;
+	bool paused;
 	bool hooked;            /* its create hooks were begun: poststop hooks are due */
 	pid_t stub_pid;         /* announced by the caller, 0: none */
 	struct container *next; /* in sandbox->containers */

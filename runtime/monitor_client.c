@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent-proto/ttrpc.h"
 #include "base/own.h"
@@ -13,6 +14,8 @@
 
 /* Longer than anything the monitor itself puts a deadline to. */
 #define CALL_TIMEOUT_MS 60000
+
+#define RESOURCES_TYPE "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 
 void monitor_client_close(struct monitor_client *c)
 {
@@ -142,6 +145,29 @@ int monitor_resize(struct monitor_client *c, const char *id, uint32_t width, uin
 	m.width = width;
 	m.height = height;
 	return call(c, "ResizePty", &m.base, CALL_TIMEOUT_MS, NULL, NULL, err);
+}
+
+int monitor_pause(struct monitor_client *c, const char *id, bool pause, struct err *err)
+{
+	Containerd__PauseRequest m =
+		CONTAINERD__PAUSE_REQUEST__INIT; /* Resume's has the same field */
+
+	m.id = lend(id);
+	return call(c, pause ? "Pause" : "Resume", &m.base, CALL_TIMEOUT_MS, NULL, NULL, err);
+}
+
+int monitor_update(struct monitor_client *c, const char *id, const char *resources_json,
+		   struct err *err)
+{
+	Containerd__UpdateTaskRequest m = CONTAINERD__UPDATE_TASK_REQUEST__INIT;
+	Containerd__Any resources = CONTAINERD__ANY__INIT;
+
+	resources.type_url = lend(RESOURCES_TYPE);
+	resources.value.data = (uint8_t *)lend(resources_json);
+	resources.value.len = strlen(resources_json);
+	m.id = lend(id);
+	m.resources = &resources;
+	return call(c, "Update", &m.base, CALL_TIMEOUT_MS, NULL, NULL, err);
 }
 
 int monitor_shutdown(struct monitor_client *c, const char *id, bool now, struct err *err)

@@ -42,6 +42,10 @@ int monitor_delete(struct monitor_client *c, const char *id, uint32_t *exit_stat
 		   struct err *err) MUST_CHECK;
 int monitor_resize(struct monitor_client *c, const char *id, uint32_t width, uint32_t height,
 		   struct err *err) MUST_CHECK;
+int monitor_pause(struct monitor_client *c, const char *id, bool pause, struct err *err) MUST_CHECK;
+/* resources_json: OCI "linux.resources". */
+int monitor_update(struct monitor_client *c, const char *id, const char *resources_json,
+		   struct err *err) MUST_CHECK;
 int monitor_shutdown(struct monitor_client *c, const char *id, bool now,
 		     struct err *err) MUST_CHECK;
 

@@ -21,6 +21,7 @@
 #include "runtime/shared_tree.h"
 #include "runtime/state_dir.h"
 #include "runtime/unix_socket.h"
+#include "runtime/vcpus.h"
 #include "runtime/vmm_process.h"
 
 #define GOODBYE_TIMEOUT_MS 2000
@@ -150,6 +151,7 @@ void sandbox_destroy(struct sandbox *s)
 		own_close(&s->container_hooks.host_mount_ns_fd);
 	nacre_config_destroy(s->config);
 	free(s->export_dir);
+	vm_config_destroy(s->vm);
 	free(s->vsock_path);
 	free(s->state_dir);
 	free(s->id);
@@ -306,7 +308,9 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 	if (status->code == 0) {
 		s->state = SANDBOX_READY;
 		start_record_mark(&s->start, START_AGENT);
+		start_record_guest(&s->start, &answer->times);
 		log_info("sandbox %s: guest is up, Linux %s", s->id, answer->kernel_release);
+		vcpus_after_boot(s);
 		tell_all(&s->boot_waiters, &fine);
 		return;
 	}
@@ -324,14 +328,45 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 		vmm_kill(s->vmm);
 }
 
-static void on_vmm_running(void *arg, const char *event_line)
+static void on_vmm_running(void *arg, struct json_object *times)
 {
 	struct sandbox *s = arg;
 
-	start_record_merge(&s->start, event_line);
+	start_record_merge(&s->start, times);
 }
 
-static int start_vmm(struct sandbox *s, const struct vm_config *vm, struct err *err)
+static void on_goodbye(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	struct sandbox *s = arg;
+
+	(void)answer;
+	if (!status->code || !s->vmm)
+		return;
+	log_info("sandbox %s: the agent did not say goodbye: %s", s->id, status->text);
+	vmm_kill(s->vmm);
+}
+
+static void say_goodbye(struct sandbox *s)
+{
+	s->state = SANDBOX_STOPPING;
+	expect_end(s);
+	agent_shutdown(s->agent, GOODBYE_TIMEOUT_MS, on_goodbye, s);
+}
+
+static void on_vmm_powerdown(void *arg)
+{
+	struct sandbox *s = arg;
+
+	if (s->state == SANDBOX_READY)
+		say_goodbye(s);
+}
+
+static void on_vmm_vcpu(void *arg, uint32_t idx, bool online)
+{
+	vcpus_plug(arg, idx, online);
+}
+
+static int start_vmm(struct sandbox *s, struct err *err)
 {
 	AUTO_FD int listener = -1;
 	AUTO_FD int agent_ours = -1;
@@ -353,11 +388,13 @@ static int start_vmm(struct sandbox *s, const struct vm_config *vm, struct err *
 	const struct vmm_params p = {
 		.loop = s->loop,
 		.vmm_path = s->config->vmm_path,
-		.vm = vm,
+		.vm = s->vm,
 		.shared_dir = s->export_dir,
 		.vsock_listen_fd = listener,
 		.agent_fd = agent_theirs,
 		.on_running = on_vmm_running,
+		.on_powerdown = on_vmm_powerdown,
+		.on_vcpu = on_vmm_vcpu,
 		.on_end = on_vmm_end,
 		.arg = s,
 	};
@@ -372,11 +409,10 @@ static int start_vmm(struct sandbox *s, const struct vm_config *vm, struct err *
 
 static int boot(struct sandbox *s, const struct oci_spec *spec, struct err *err)
 {
-	CLEANUP(own_vm_config_destroy) struct vm_config *vm = NULL;
-	int rc = vm_plan(s->config, spec, &vm, err);
+	int rc = vm_plan(s->config, spec, &s->vm, err);
 
 	if (!rc)
-		rc = start_vmm(s, vm, err);
+		rc = start_vmm(s, err);
 	if (rc) {
 		vmm_destroy(s->vmm);
 		s->vmm = NULL;
@@ -413,24 +449,6 @@ void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, process_fn fn,
 		break;
 	}
 	fn(arg, &err);
-}
-
-static void on_goodbye(void *arg, const struct err *status, const struct agent_answer *answer)
-{
-	struct sandbox *s = arg;
-
-	(void)answer;
-	if (!status->code || !s->vmm)
-		return;
-	log_info("sandbox %s: the agent did not say goodbye: %s", s->id, status->text);
-	vmm_kill(s->vmm);
-}
-
-static void say_goodbye(struct sandbox *s)
-{
-	s->state = SANDBOX_STOPPING;
-	expect_end(s);
-	agent_shutdown(s->agent, GOODBYE_TIMEOUT_MS, on_goodbye, s);
 }
 
 void sandbox_stop(struct sandbox *s, process_fn fn, void *arg)

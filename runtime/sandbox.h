@@ -51,6 +51,8 @@ struct sandbox {
 	bool debug; /* log all, whatever the configuration says */
 	bool prepared;
 	char *export_dir; /* the shared tree as the vmm sees it */
+	struct vm_config *vm; /* what was booted */
+	uint32_t vcpus;       /* on line, or asked for */
 	struct vmm_process *vmm;
 	pid_t vmm_pid; /* kept after its end: it stood for the processes */
 	struct agent_client *agent;

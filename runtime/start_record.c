@@ -8,39 +8,54 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "config/json.h"
 
 static const char *const phase_names[START_PHASES] = {
 	[START_MONITOR] = "monitor", [START_SPAWN] = "spawn",     [START_EXEC] = "exec",
-	[START_MEMORY] = "memory",   [START_DEVICES] = "devices", [START_KERNEL] = "kernel",
-	[START_ENTRY] = "entry",     [START_AGENT] = "agent",     [START_CREATED] = "created",
-	[START_STARTED] = "started",
+	[START_JAIL] = "jail",       [START_MEMORY] = "memory",   [START_DEVICES] = "devices",
+	[START_KERNEL] = "kernel",   [START_ENTRY] = "entry",     [START_LINUX] = "linux",
+	[START_INIT] = "init",       [START_READY] = "ready",     [START_AGENT] = "agent",
+	[START_CREATED] = "created", [START_STARTED] = "started",
 };
 
-void start_record_mark(struct start_record *r, enum start_phase phase)
+static uint64_t now_us(void)
 {
 	struct timespec now;
 
-	if (r->us[phase])
-		return;
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	r->us[phase] = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-void start_record_merge(struct start_record *r, const char *event_line)
+void start_record_mark(struct start_record *r, enum start_phase phase)
 {
-	AUTO_JSON struct json_object *event = json_tokener_parse(event_line);
+	if (!r->us[phase])
+		r->us[phase] = now_us();
+}
+
+void start_record_merge(struct start_record *r, struct json_object *data)
+{
 	struct json_object *times = NULL, *value = NULL;
 
-	if (!json_object_is_type(event, json_type_object) ||
-	    !json_object_object_get_ex(event, "monotonic_us", &times) ||
+	if (!json_object_object_get_ex(data, "monotonic-us", &times) ||
 	    !json_object_is_type(times, json_type_object))
 		return;
 	for (int phase = START_EXEC; phase <= START_ENTRY; phase++) {
 		if (json_object_object_get_ex(times, phase_names[phase], &value) &&
-		    json_object_is_type(value, json_type_int))
-			r->us[phase] = json_object_get_uint64(value);
+		    json_object_is_type(value, json_type_int) && json_object_get_int64(value) > 0)
+			r->us[phase] = (uint64_t)json_object_get_int64(value);
 	}
+}
+
+void start_record_guest(struct start_record *r, const struct guest_times *times)
+{
+	const uint64_t host_us = r->us[START_AGENT] ? r->us[START_AGENT] : now_us();
+	const uint64_t since_us = times->now_ns / 1000;
+
+	if (!times->init_ns || times->init_ns > times->ready_ns ||
+	    times->ready_ns > times->now_ns || since_us >= host_us)
+		return;
+	r->us[START_LINUX] = host_us - since_us;
+	r->us[START_INIT] = host_us - since_us + times->init_ns / 1000;
+	r->us[START_READY] = host_us - since_us + times->ready_ns / 1000;
 }
 
 int start_record_save(struct start_record *r, const char *state_dir, struct err *err)

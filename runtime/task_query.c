@@ -24,7 +24,8 @@ static Containerd__Status status_of(const struct process *p)
 	case PROCESS_CREATED:
 		return CONTAINERD__STATUS__CREATED;
 	case PROCESS_RUNNING:
-		return CONTAINERD__STATUS__RUNNING;
+		return p->container->paused ? CONTAINERD__STATUS__PAUSED
+					    : CONTAINERD__STATUS__RUNNING;
 	case PROCESS_STOPPED:
 		return CONTAINERD__STATUS__STOPPED;
 	}

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
+#include "runtime/container_control.h"
 #include "runtime/events.h"
 #include "runtime/sandbox.h"
 #include "runtime/task_call.h"
@@ -289,6 +290,48 @@ static void task_close_io(struct task_call *call)
 	task_call_reply(call, NULL);
 }
 
+static void on_paused(void *arg, const struct err *status)
+{
+	struct task_call *call = arg;
+	struct container *c = call->p->container;
+	Containerd__TaskPaused paused = CONTAINERD__TASK_PAUSED__INIT;
+	Containerd__TaskResumed resumed = CONTAINERD__TASK_RESUMED__INIT;
+
+	paused.container_id = resumed.container_id = c->id;
+	if (!status->code && c->paused)
+		events_publish(call->service->events, "/tasks/paused",
+			       "containerd.events.TaskPaused", &paused.base);
+	else if (!status->code)
+		events_publish(call->service->events, "/tasks/resumed",
+			       "containerd.events.TaskResumed", &resumed.base);
+	task_call_done(call, status);
+}
+
+static void task_pause(struct task_call *call)
+{
+	container_pause(call->p->container, true, on_paused, call);
+}
+
+static void task_resume(struct task_call *call)
+{
+	container_pause(call->p->container, false, on_paused, call);
+}
+
+static void task_update(struct task_call *call)
+{
+	const Containerd__UpdateTaskRequest *m =
+		(const Containerd__UpdateTaskRequest *)call->message;
+	struct err err = ERR_INIT;
+
+	if (!m->resources || !str_ends(m->resources->type_url, "runtime-spec/1/LinuxResources")) {
+		(void)err_say(&err, EINVAL, "update needs OCI resources of Linux");
+		task_call_fail(call, &err);
+		return;
+	}
+	container_update(call->p->container, m->resources->value.data, m->resources->value.len,
+			 task_call_done, call);
+}
+
 static void on_idle(void *arg)
 {
 	struct task_service *ts = arg;
@@ -374,6 +417,9 @@ METHOD(task_close_io, close_iorequest, TASK_OF_PROCESS)
 METHOD(task_wait, wait_request, TASK_OF_PROCESS)
 METHOD(task_connect, connect_request, TASK_OF_NOBODY)
 METHOD(task_shutdown, shutdown_request, TASK_OF_NOBODY)
+METHOD(task_pause, pause_request, TASK_OF_INIT)
+METHOD(task_resume, resume_request, TASK_OF_INIT)
+METHOD(task_update, update_task_request, TASK_OF_INIT)
 METHOD(task_unsupported, pids_request, TASK_OF_INIT)
 METHOD(monitor_attach, wait_request, TASK_OF_PROCESS)
 
@@ -384,9 +430,8 @@ METHOD(monitor_attach, wait_request, TASK_OF_PROCESS)
 		{service, "Exec", on_task_exec}, {service, "ResizePty", on_task_resize},           \
 		{service, "CloseIO", on_task_close_io}, {service, "Wait", on_task_wait},           \
 		{service, "Connect", on_task_connect}, {service, "Shutdown", on_task_shutdown},    \
-		{service, "Pause", on_task_unsupported}, {service, "Resume", on_task_unsupported}, \
-		{service, "Checkpoint", on_task_unsupported},                                      \
-		{service, "Update", on_task_unsupported},                                          \
+		{service, "Pause", on_task_pause}, {service, "Resume", on_task_resume},            \
+		{service, "Checkpoint", on_task_unsupported}, {service, "Update", on_task_update}, \
 	{                                                                                          \
 		service, "Stats", on_task_unsupported                                              \
 	}

@@ -1,7 +1,7 @@
 /*
  * Starts a vmm and follows it. Three streams come back: the guest's console and the vmm's own messages into rings of their last
- * lines, and its monitor socket with one JSON object a line. None of it is trusted: all bounded, none acted on beyond the
- * log and the words of an error.
+ * lines, and QMP. None of it is trusted: all is bounded, and beyond the log and the words of an error it can only ask for
+ * what the guest could do by itself.
  */
 #include "runtime/vmm_process.h"
 
@@ -21,7 +21,6 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "runtime/console_ring.h"
-#include "config/json.h"
 
 /* Numbers of the descriptors there. */
 enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT };
@@ -29,8 +28,9 @@ enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT };
 #define VMM_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
 #define GUEST_CID          3 /* each vmm has a vsock of its own: the number need not differ */
-#define EVENT_LINE_BYTES   4096
 #define READ_OUT_MAX_READS 64
+#define GREETING_MS        30000
+#define LINGER_MS          2000 /* from its hanging up to its end */
 
 struct feed {
 	int fd;
@@ -42,14 +42,12 @@ struct vmm_process {
 	pid_t pid; /* 0 once reaped */
 	struct loop_source *child;
 	struct feed console, messages;
-	int monitor_fd;
-	struct loop_source *monitor_src;
-	char event[EVENT_LINE_BYTES];
-	size_t event_len;
+	struct qmp_client *qmp;
+	struct loop_source *linger;
+	struct log_limit events;
 	char reason[160]; /* the vmm's words for the guest's end */
-	void (*on_running)(void *arg, const char *event_line);
-	void (*on_end)(void *arg, const char *why);
-	void *arg;
+	char fault[256];  /* why we end it */
+	struct vmm_params p;
 };
 
 static void feed_close(struct feed *f)
@@ -71,9 +69,14 @@ void vmm_destroy(struct vmm_process *v)
 	}
 	feed_close(&v->console);
 	feed_close(&v->messages);
-	loop_remove(v->monitor_src);
-	own_close(&v->monitor_fd);
+	loop_remove(v->linger);
+	qmp_client_destroy(v->qmp);
 	free(v);
+}
+
+struct qmp_client *vmm_qmp(const struct vmm_process *v)
+{
+	return v->qmp;
 }
 
 pid_t vmm_pid(const struct vmm_process *v)
@@ -109,55 +112,95 @@ static void on_feed(void *arg, int fd, uint32_t events)
 		feed_close(f);
 }
 
-static void take_event(struct vmm_process *v, const char *line)
+static const char *text_of(struct json_object *data, const char *key)
 {
-	AUTO_JSON struct json_object *o = json_tokener_parse(line);
-	struct json_object *name = NULL, *reason = NULL;
+	struct json_object *v = NULL;
 
-	log_info("vmm: %s", line);
-	if (!json_object_is_type(o, json_type_object) ||
-	    !json_object_object_get_ex(o, "event", &name) ||
-	    !json_object_is_type(name, json_type_string))
-		return;
-	if (strcmp(json_object_get_string(name), "running") == 0)
-		v->on_running(v->arg, line);
-	if (strcmp(json_object_get_string(name), "guest-ended") != 0)
-		return;
-	if (json_object_object_get_ex(o, "reason", &reason) && reason)
-		(void)snprintf(v->reason, sizeof(v->reason), "%s", json_object_get_string(reason));
+	return json_object_object_get_ex(data, key, &v) && json_object_is_type(v, json_type_string)
+		       ? json_object_get_string(v)
+		       : "";
 }
 
-static void split_events(struct vmm_process *v)
+static void on_running(struct vmm_process *v, struct json_object *data)
 {
-	char *end = NULL;
-
-	while ((end = memchr(v->event, '\n', v->event_len)) != NULL) {
-		size_t len = (size_t)(end - v->event);
-
-		*end = '\0';
-		take_event(v, v->event);
-		v->event_len -= len + 1;
-		memmove(v->event, end + 1, v->event_len);
-	}
-	/* A line that does not end in a whole buffer is none of ours. */
-	if (v->event_len == sizeof(v->event))
-		v->event_len = 0;
+	v->p.on_running(v->p.arg, data);
 }
 
-static void on_monitor(void *arg, int fd, uint32_t events)
+static void on_powerdown(struct vmm_process *v, struct json_object *data UNUSED)
+{
+	v->p.on_powerdown(v->p.arg);
+}
+
+static void tell_vcpu(struct vmm_process *v, struct json_object *data, bool online)
+{
+	struct json_object *idx = NULL;
+
+	if (json_object_object_get_ex(data, "cpu-index", &idx) &&
+	    json_object_is_type(idx, json_type_int) && json_object_get_int64(idx) > 0 &&
+	    json_object_get_int64(idx) < VM_MAX_VCPUS)
+		v->p.on_vcpu(v->p.arg, (uint32_t)json_object_get_int64(idx), online);
+}
+
+static void on_vcpu_plug(struct vmm_process *v, struct json_object *data)
+{
+	tell_vcpu(v, data, true);
+}
+
+static void on_vcpu_unplug(struct vmm_process *v, struct json_object *data)
+{
+	tell_vcpu(v, data, false);
+}
+
+static void on_crashed(struct vmm_process *v, struct json_object *data)
+{
+	(void)snprintf(v->reason, sizeof(v->reason), "%s", text_of(data, "reason"));
+}
+
+/* A crash has said why already. */
+static void on_shutdown(struct vmm_process *v, struct json_object *data)
+{
+	const char *reason = text_of(data, "reason");
+
+	if (!v->reason[0] && str_starts(reason, "guest-"))
+		(void)snprintf(v->reason, sizeof(v->reason), "%s", reason + strlen("guest-"));
+}
+
+static void on_event(void *arg, const char *name, struct json_object *data)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(struct vmm_process *v, struct json_object *data);
+	} events[] = {
+		{"NACRE_RUNNING", on_running},     {"POWERDOWN", on_powerdown},
+		{"NACRE_VCPU_PLUG", on_vcpu_plug}, {"NACRE_VCPU_UNPLUG", on_vcpu_unplug},
+		{"GUEST_CRASHED", on_crashed},     {"SHUTDOWN", on_shutdown},
+	};
+	struct vmm_process *v = arg;
+
+	log_guest(&v->events, "vmm: %.64s %.400s", name,
+		  data ? json_object_to_json_string_ext(data, JSON_C_TO_STRING_PLAIN) : "");
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		if (strcmp(name, events[i].name) == 0)
+			events[i].fn(v, data);
+}
+
+static void on_lingering(void *arg)
 {
 	struct vmm_process *v = arg;
-	ssize_t n =
-		recv(fd, v->event + v->event_len, sizeof(v->event) - v->event_len, MSG_DONTWAIT);
 
-	(void)events;
-	if (n > 0) {
-		v->event_len += (size_t)n;
-		split_events(v);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-		loop_remove(v->monitor_src);
-		v->monitor_src = NULL;
-	}
+	(void)snprintf(v->fault, sizeof(v->fault), "the vmm hung up and did not end");
+	vmm_kill(v);
+}
+
+/* Its end usually follows its hanging up; whatever else closes the connection is its fault. */
+static void on_qmp_close(void *arg, const struct err *why)
+{
+	struct vmm_process *v = arg;
+
+	if (why->code == ECONNRESET && loop_arm(v->linger, LINGER_MS) == 0)
+		return;
+	(void)snprintf(v->fault, sizeof(v->fault), "%.255s", why->text);
+	vmm_kill(v);
 }
 
 /* What is still in the pipes of a process that has ended. */
@@ -167,8 +210,7 @@ static void read_out(struct vmm_process *v)
 		on_feed(&v->console, v->console.fd, 0);
 	for (int i = 0; i < READ_OUT_MAX_READS && v->messages.src; i++)
 		on_feed(&v->messages, v->messages.fd, 0);
-	for (int i = 0; i < READ_OUT_MAX_READS && v->monitor_src; i++)
-		on_monitor(v, v->monitor_fd, 0);
+	qmp_client_read_out(v->qmp);
 }
 
 /* The last thing it said, without the log line around it. */
@@ -202,6 +244,8 @@ static void on_child(void *arg, pid_t pid, int status)
 
 	if (v->reason[0])
 		(void)snprintf(why, sizeof(why), "the guest ended (%s)", v->reason);
+	else if (v->fault[0])
+		(void)snprintf(why, sizeof(why), "the vmm was ended: %s", v->fault);
 	else if (*message)
 		(void)snprintf(why, sizeof(why), "the vmm ended with status %d: %s", status,
 			       message);
@@ -213,7 +257,7 @@ static void on_child(void *arg, pid_t pid, int status)
 		(void)snprintf(why, sizeof(why), "the vmm crashed (signal %d)", status - 128);
 	else
 		(void)snprintf(why, sizeof(why), "the vmm ended with status %d", status);
-	v->on_end(v->arg, why);
+	v->p.on_end(v->p.arg, why);
 }
 
 int vmm_check_files(const char *vmm_path, const char *kernel_path, const char *initramfs_path,
@@ -253,7 +297,8 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 		     int messages, struct err *err)
 {
 	AUTO_FREE char *memory = str_printf("%llu", (unsigned long long)p->vm->memory_mib);
-	AUTO_FREE char *vcpus = str_printf("%u", p->vm->vcpus);
+	AUTO_FREE char *vcpus =
+		str_printf("cpus=%u,maxcpus=%u", p->vm->boot_vcpus, p->vm->max_vcpus);
 	AUTO_FREE char *serial_arg = str_printf("fd:%d", VMM_FD_SERIAL);
 	AUTO_FREE char *monitor_arg = str_printf("%d", VMM_FD_MONITOR);
 	AUTO_FREE char *vsock =
@@ -283,7 +328,7 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 			      vsock,
 			      "-jail",
 			      p->shared_dir,
-			      "-events-fd",
+			      "-monitor-fd",
 			      monitor_arg,
 			      NULL};
 	const struct spawn_fd fds[] = {
@@ -310,25 +355,35 @@ int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *
 	CLEANUP(own_vmm_destroy) struct vmm_process *v = calloc(1, sizeof(*v));
 	AUTO_FD int serial = -1;
 	AUTO_FD int messages = -1;
+	AUTO_FD int monitor_ours = -1;
 	AUTO_FD int monitor_theirs = -1;
 	int pair[2];
 
 	if (!v)
 		return err_set(err, ENOMEM, "start the vmm");
-	v->console.fd = v->messages.fd = v->monitor_fd = -1;
-	v->on_running = p->on_running;
-	v->on_end = p->on_end;
-	v->arg = p->arg;
+	v->console.fd = v->messages.fd = -1;
+	v->p = *p;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return err_set(err, errno, "make the vmm's monitor socket");
-	v->monitor_fd = pair[0];
+	monitor_ours = pair[0];
 	monitor_theirs = pair[1];
+	const struct qmp_client_params qmp = {
+		.loop = p->loop,
+		.fd = monitor_ours,
+		.greeting_timeout_ms = GREETING_MS,
+		.on_event = on_event,
+		.on_close = on_qmp_close,
+		.arg = v,
+	};
 	int rc = feed_open(p->loop, &v->console, &serial, err);
 	if (!rc)
 		rc = feed_open(p->loop, &v->messages, &messages, err);
 	if (!rc)
-		rc = loop_add_fd(p->loop, v->monitor_fd, EPOLLIN, on_monitor, v, &v->monitor_src,
-				 err);
+		rc = loop_add_timer(p->loop, on_lingering, v, &v->linger, err);
+	if (!rc)
+		rc = qmp_client_create(&qmp, &v->qmp, err);
+	if (!rc)
+		(void)TAKE_FD(&monitor_ours);
 	if (!rc)
 		rc = spawn_vmm(p, v, monitor_theirs, serial, messages, err);
 	if (!rc)

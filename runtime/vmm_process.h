@@ -1,16 +1,21 @@
 /*
  * The vmm of a sandbox as its monitor sees it: one child process that is given every file it needs as a descriptor, whose
- * console, messages and events are read here, and which ends at end of file on its monitor socket, whatever happens to us.
+ * console and messages are read here, which is talked to by QMP (nacre-vmm(8)), and which ends at end of file on that
+ * connection, whatever happens to us. A vmm that breaks the protocol or does not answer is ended.
  */
 #ifndef NACRE_RUNTIME_VMM_PROCESS_H
 #define NACRE_RUNTIME_VMM_PROCESS_H
 
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "config/plan.h"
+#include "runtime/qmp_client.h"
 
 struct vmm_process;
 
@@ -24,9 +29,13 @@ struct vmm_params {
 	int cgroup_fd; /* the sandbox's, 0: ours */
 	int vsock_listen_fd; /* the host connects to guest ports here */
 	int agent_fd;        /* the guest's agent dials this socket */
+	/* The first vCPU has entered the guest; `times` is the event's data, NULL or of any content, lent. */
+	void (*on_running)(void *arg, struct json_object *times);
+	/* Somebody asked the guest to power down: by its agent, there is no other way. */
+	void (*on_powerdown)(void *arg);
+	/* vCPUs up to this one are to be on line, or those below it only; 1 to VM_MAX_VCPUS - 1. */
+	void (*on_vcpu)(void *arg, uint32_t idx, bool online);
 	/* The process has ended and all its output is read. `why` is one clause, lent for the call. */
-	void (*on_running)(void *arg,
-			   const char *event_line); /* the first vCPU has entered the guest */
 	void (*on_end)(void *arg, const char *why);
 	void *arg;
 };
@@ -43,6 +52,9 @@ int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *
 /* Kills what still runs and reaps it; on_end is not called. NULL is fine. */
 void vmm_destroy(struct vmm_process *v);
 DEFINE_OWNER(vmm_destroy, struct vmm_process)
+
+/* For commands to it; lent. */
+struct qmp_client *vmm_qmp(const struct vmm_process *v);
 
 pid_t vmm_pid(const struct vmm_process *v);
 void vmm_kill(struct vmm_process *v);

@@ -9,7 +9,6 @@
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/machine_config.h"
-#include "vmm/monitor.h"
 #include "vmm/open.h"
 #include "vmm/qmp/qmp.h"
 
@@ -23,7 +22,6 @@ struct control {
 	struct loop *loop;
 	struct loop_source *signals;
 	struct qmp *qmp;
-	struct monitor *monitor;
 	struct machine *machine;
 	uint64_t exec_us, jail_us;
 	bool agent; /* one connects to the monitor */
@@ -184,9 +182,6 @@ static int start_qmp(struct control *c, struct err *err)
 	if (rc == 0 && c->options->monitor_fd >= 0)
 		rc = qmp_add_monitor(c->qmp, (int)c->options->monitor_fd, on_monitor_closed, c,
 				     err);
-	if (rc == 0 && c->options->events_fd >= 0)
-		rc = monitor_create((int)c->options->events_fd, c->loop, on_monitor_closed, c,
-				    &c->monitor, err);
 	return rc;
 }
 
@@ -249,7 +244,6 @@ int control_create(const struct options *options, uint64_t exec_us, struct contr
 static int start_guest(struct control *c, struct err *err)
 {
 	int rc = c->options->freeze ? machine_pause(c->machine, err) : 0;
-	struct machine_times times;
 
 	if (rc == 0)
 		rc = machine_start(c->machine, err);
@@ -258,9 +252,6 @@ static int start_guest(struct control *c, struct err *err)
 	if (rc < 0 || c->options->freeze)
 		return rc;
 	qmp_started(c->qmp);
-	times = machine_times(c->machine);
-	times.exec_us = c->exec_us;
-	monitor_send_running(c->monitor, &times);
 	return 0;
 }
 
@@ -285,7 +276,6 @@ static int finish(struct control *c)
 		qmp_ended(c->qmp, c->cause, NULL);
 		return 0;
 	}
-	monitor_send_ended(c->monitor, c->end, c->detail);
 	(void)snprintf(crash, sizeof(crash), "%s%s%s", ends[c->end].crash ? ends[c->end].crash : "",
 		       *c->detail ? ": " : "", c->detail);
 	qmp_ended(c->qmp, ends[c->end].cause, ends[c->end].crash ? crash : NULL);
@@ -313,7 +303,6 @@ void control_destroy(struct control *c)
 	if (!c)
 		return;
 	machine_destroy(c->machine);
-	monitor_destroy(c->monitor);
 	qmp_destroy(c->qmp);
 	loop_remove(c->signals);
 	loop_destroy(c->loop);

@@ -115,7 +115,6 @@ struct options {
 	const char *serial_path; /* SERIAL_FILE; SERIAL_CHARDEV: the chardev */
 	int64_t serial_fd;
 	int64_t monitor_fd;
-	int64_t events_fd; /* the monitor's former protocol */
 	int64_t kvm_fd;
 	const char *monitors[OPTIONS_MAX_MONITORS]; /* chardevs that QMP is spoken over */
 	size_t nmonitors;

@@ -28,3 +28,19 @@ teardown() {
 	nacre run --bundle "$b" "$id" </dev/null
 	[ ! -e "$b/oom" ]
 }
+
+# Every phase is there, in order: the guest's kernel begins no earlier than the vCPU enters, but for the way of the greeting.
+@test "the record of a start is complete and in order" {
+	bundle "$b" ".process.args = $(args_of sleep 600)"
+	nacre create --bundle "$b" "$id" </dev/null >/dev/null 2>&1
+	run nacre state "$id"
+	[ "$(jq '."nacre.start"' <<<"$output")" = null ]
+	nacre start "$id"
+	run nacre state "$id"
+	jq -e '."nacre.start".monotonic_us | to_entries | map(.key) ==
+		["monitor", "spawn", "exec", "jail", "memory", "devices", "kernel", "entry",
+		 "linux", "init", "ready", "agent", "created", "started"]' <<<"$output"
+	jq -e '."nacre.start".monotonic_us | [.[]] | . == sort' <<<"$output"
+	[ "$(jq -r .status <<<"$output")" = running ]
+	nacre delete --force "$id"
+}

@@ -23,6 +23,8 @@
 #include "agent/exec_path.h"
 #include "agent/mount_options.h"
 #include "agent/vsock_guard.h"
+#include "agent/vcpus.h"
+#include "base/fd.h"
 #include "base/own.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -254,6 +256,8 @@ static void test_limits(void **state)
 		{{GIVEN(-1, -1)}, 0, "cpu.max", ""},
 		{{GIVEN(-1, 0)}, 0, "pids.max", ""},
 		{{GIVEN(-1, 5)}, 0, "pids.max", "5"},
+		{{GIVEN(-1, OCI_UNLIMITED)}, 0, "pids.max", "max"},
+		{{GIVEN(OCI_UNLIMITED, -1)}, 0, "cpu.max", "max 100000"},
 		{{GIVEN(-1, -1), .cpu_shares = 1024}, 0, "cpu.weight", "39"},
 		{{GIVEN(5000, -1)}, 0, "cpu.max", "5000 100000"},
 		{{GIVEN(-1, -1), .cpu_period_us = 7000}, 0, "cpu.max", "max 7000"},
@@ -297,7 +301,7 @@ static void test_memory_limits(void **state)
 		const char *swap_max;
 	} cases[] = {
 		{100, 150, 0, "50"},    {100, 100, 0, "0"},     {100, -1, 0, ""},
-		{100, 99, -EINVAL, ""}, {-1, 100, -EINVAL, ""},
+		{100, 99, -EINVAL, ""}, {-1, 100, -EINVAL, ""}, {-1, OCI_UNLIMITED, 0, "max"},
 	};
 	char dir[] = "/tmp/nacre-limits-XXXXXX";
 	int fd;
@@ -323,6 +327,58 @@ static void test_memory_limits(void **state)
 		(void)unlinkat(fd, cgroup_files[j], 0);
 	(void)close(fd);
 	(void)rmdir(dir);
+}
+
+static void put(int dir, const char *path, const char *text)
+{
+	AUTO_FD int fd = openat(dir, path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_int_equal(fd_write_full(fd, text, strlen(text)), 0);
+}
+
+static void test_vcpus(void **state)
+{
+	static const struct {
+		const char *present;
+		uint32_t count;
+		int ret;
+		const char *
+			online; /* of cpu1 to cpu3 afterwards; "1", "0", "1" before, 'x' for what was not written */
+	} cases[] = {
+		{"0-3\n", 4, 0, "x1x"},       {"0-3\n", 2, 0, "xx0"},
+		{"0-3\n", 1, 0, "0x0"},       {"0-3\n", 5, -ERANGE, "xxx"},
+		{"0-3\n", 0, -ERANGE, "xxx"}, {"0\n", 1, 0, "xxx"},
+		{"0-x\n", 1, -EIO, "xxx"},    {"0-3,5-4096\n", 1, -EIO, "xxx"},
+	};
+	char dir[] = "/tmp/nacre-vcpus-XXXXXX";
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	AUTO_FD int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 1; i <= 3; i++)
+		assert_int_equal(path_mkdirs(fd, (const char *[]){"cpu1", "cpu2", "cpu3"}[i - 1],
+					     0700, &err),
+				 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		put(fd, "present", cases[i].present);
+		put(fd, "cpu1/online", "1\n");
+		put(fd, "cpu2/online", "0\n");
+		put(fd, "cpu3/online", "1\n");
+		assert_int_equal(vcpus_online(dir, cases[i].count, &err), cases[i].ret);
+		for (int j = 0; j < 3; j++) {
+			char path[] = "cpu1/online";
+			AUTO_FREE char *got = NULL;
+			const char *was = j == 1 ? "0\n" : "1\n";
+
+			path[3] = (char)('1' + j);
+			assert_int_equal(path_read(fd, path, 16, &got, NULL, &err), 0);
+			if (cases[i].online[j] == 'x' ? strcmp(got, was) != 0
+						      : got[0] != cases[i].online[j])
+				fail_msg("case %zu: %s is %s", i, path, got);
+		}
+	}
+	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
 }
 
 /* --- device rules: the program is run by a small machine ---------------------------------------------------------- */
@@ -561,15 +617,11 @@ static void test_child_channel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mount_options),
-		cmocka_unit_test(test_exec_path),
-		cmocka_unit_test(test_passwd),
-		cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_weight),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_memory_limits),
-		cmocka_unit_test(test_device_filter),
-		cmocka_unit_test(test_device_filter_bound),
+		cmocka_unit_test(test_mount_options), cmocka_unit_test(test_exec_path),
+		cmocka_unit_test(test_passwd),        cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_weight),        cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_memory_limits), cmocka_unit_test(test_vcpus),
+		cmocka_unit_test(test_device_filter), cmocka_unit_test(test_device_filter_bound),
 #ifdef __x86_64__
 		cmocka_unit_test(test_vsock_guard),
 #endif

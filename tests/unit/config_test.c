@@ -274,6 +274,65 @@ static void test_bad_configurations(void **state)
 	}
 }
 
+static void test_vm_vcpus(void **state)
+{
+	static const struct {
+		uint32_t wanted, most, boot, hotplug;
+		uint32_t vcpus, at_boot, max;
+	} cases[] = {
+		{4, 254, 0, 0, 4, 4, 4}, {4, 254, 1, 0, 4, 1, 4}, {4, 254, 9, 0, 4, 4, 4},
+		{4, 254, 0, 3, 4, 4, 7}, {4, 5, 0, 3, 4, 4, 5},   {9, 5, 2, 3, 5, 2, 5},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(own_nacre_config_destroy) struct nacre_config *config = NULL;
+		CLEANUP(own_vm_config_destroy) struct vm_config *vm = NULL;
+		CLEANUP(own_oci_spec_destroy) struct oci_spec *spec = parse("{}");
+		struct err err = ERR_INIT;
+
+		assert_int_equal(nacre_config_load("/nonexistent", &config, &err), 0);
+		config->default_vcpus = cases[i].wanted;
+		config->max_vcpus = cases[i].most;
+		config->boot_vcpus = cases[i].boot;
+		config->hotplug_vcpus = cases[i].hotplug;
+		assert_int_equal(vm_plan(config, spec, &vm, &err), 0);
+		assert_int_equal(vm->vcpus, cases[i].vcpus);
+		assert_int_equal(vm->boot_vcpus, cases[i].at_boot);
+		assert_int_equal(vm->max_vcpus, cases[i].max);
+	}
+}
+
+static void test_resources_merge(void **state)
+{
+	static const char old_text[] =
+		"{\"memory\":{\"limit\":100,\"swap\":200},\"cpu\":{\"quota\":5,"
+		"\"period\":7,\"shares\":2,\"cpus\":\"0\"},\"pids\":{\"limit\":9}}";
+	static const char update_text[] =
+		"{\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":6,\"cpus\":\"0-1\"},"
+		"\"unified\":{\"memory.high\":\"3\"}}";
+	CLEANUP(own_oci_resources_destroy) struct oci_resources *old = NULL;
+	CLEANUP(own_oci_resources_destroy) struct oci_resources *update = NULL;
+	CLEANUP(own_oci_resources_destroy) struct oci_resources *r = NULL;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(oci_resources_parse(old_text, strlen(old_text), "old", &old, &err), 0);
+	assert_int_equal(
+		oci_resources_parse(update_text, strlen(update_text), "new", &update, &err), 0);
+	assert_int_equal(oci_resources_merge(old, update, &r, &err), 0);
+	assert_int_equal(r->memory_limit_bytes, OCI_UNLIMITED);
+	assert_int_equal(r->memory_swap_bytes, 200);
+	assert_int_equal(r->memory_reservation_bytes, -1);
+	assert_int_equal(r->cpu_quota_us, 6);
+	assert_int_equal(r->cpu_period_us, 7);
+	assert_int_equal(r->cpu_shares, 2);
+	assert_string_equal(r->cpuset_cpus, "0-1");
+	assert_int_equal(r->pids_limit, 9);
+	assert_int_equal(r->unified_keys.n, 1);
+	assert_int_equal(oci_resources_parse("[]", 2, "list", &update, &err), -EINVAL);
+}
+
 static void test_vm_plan(void **state)
 {
 	static const struct {
@@ -377,6 +436,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_configuration, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_bad_configurations, make_dir, remove_dir),
 		cmocka_unit_test(test_vm_plan),
+		cmocka_unit_test(test_vm_vcpus),
+		cmocka_unit_test(test_resources_merge),
 		cmocka_unit_test(test_container_plan),
 		cmocka_unit_test(test_container_ids),
 	};

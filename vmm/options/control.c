@@ -177,11 +177,6 @@ static int parse_monitor_fd(struct options *o, const char *arg, struct err *err)
 	return options_fd("monitor-fd", arg, &o->monitor_fd, err);
 }
 
-static int parse_events_fd(struct options *o, const char *arg, struct err *err)
-{
-	return options_fd("events-fd", arg, &o->events_fd, err);
-}
-
 int options_check_control(const struct options *o, struct err *err)
 {
 	for (size_t i = 0; i < o->nmonitors; i++) {
@@ -216,6 +211,5 @@ static const struct option table[] = {
 	{"serial", "stdio|file:PATH|chardev:ID|fd:N|none", "where the console goes (none)",
 	 parse_serial},
 	{"monitor-fd", "N", "QMP is spoken over this socket; its end is ours", parse_monitor_fd},
-	{"events-fd", "N", "events go to this socket; its end is ours", parse_events_fd},
 };
 const struct option_family options_of_control = {table, ARRAY_SIZE(table)};

@@ -112,7 +112,6 @@ int options_parse(int argc, char *const *argv, struct options *out, struct err *
 		.max_vcpus = 1,
 		.serial_fd = -1,
 		.monitor_fd = -1,
-		.events_fd = -1,
 		.kvm_fd = -1,
 	};
 	for (int i = 1; i < argc; i++) {
