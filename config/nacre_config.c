@@ -24,7 +24,7 @@
 #define GUEST_ARCH "riscv64"
 #endif
 
-enum key_kind { KEY_STRING, KEY_U32, KEY_U64, KEY_LOG_LEVEL };
+enum key_kind { KEY_STRING, KEY_BOOL, KEY_U32, KEY_U64, KEY_LOG_LEVEL };
 
 struct key {
 	const char *name;
@@ -47,6 +47,7 @@ static const struct key keys[] = {
 	{"default_memory_mib", KEY_U64, FIELD(default_memory_mib), VM_MIN_MEMORY_MIB, 1u << 24},
 	{"guest_overhead_mib", KEY_U64, FIELD(guest_overhead_mib), 32, 1u << 20},
 	{"boot_timeout_ms", KEY_U64, FIELD(boot_timeout_ms), 100, 3600000},
+	{"qmp", KEY_BOOL, FIELD(qmp), 0, 0},
 	{"log_level", KEY_LOG_LEVEL, FIELD(log_level), 0, 0},
 };
 
@@ -117,6 +118,8 @@ static int read_key(const struct json_at *at, const struct key *key, struct nacr
 	switch (key->kind) {
 	case KEY_STRING:
 		return json_get_string(at, field, err);
+	case KEY_BOOL:
+		return json_get_bool(at, field, err);
 	case KEY_U32:
 		ret = read_number(at, key, &value, err);
 		if (ret == 0)

@@ -5,6 +5,7 @@
 #ifndef NACRE_CONFIG_PLAN_H
 #define NACRE_CONFIG_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct nacre_config {
 	uint64_t guest_overhead_mib; /* added to a memory limit: kernel and agent */
 	uint64_t boot_timeout_ms;    /* exec of the vmm to the agent's hello */
 	int log_level;               /* enum log_level */
+	bool qmp;                    /* a QMP socket for people in the state directory */
 };
 
 /* `dir` is normally "/etc/nacre"; a missing directory or file means the built-in values. Unknown keys are refused. */

@@ -366,15 +366,25 @@ static void on_vmm_vcpu(void *arg, uint32_t idx, bool online)
 	vcpus_plug(arg, idx, online);
 }
 
+static int listen_for_qmp(const struct sandbox *s, int *fd, struct err *err)
+{
+	AUTO_FREE char *path = str_printf("%s/%s", s->state_dir, STATE_QMP_SOCK);
+
+	return path ? unix_listen(path, fd, err) : err_set(err, ENOMEM, "listen for QMP");
+}
+
 static int start_vmm(struct sandbox *s, struct err *err)
 {
 	AUTO_FD int listener = -1;
+	AUTO_FD int qmp = -1;
 	AUTO_FD int agent_ours = -1;
 	AUTO_FD int agent_theirs = -1;
 	struct procid id = {0};
 	int pair[2];
 
 	int rc = unix_listen(s->vsock_path, &listener, err);
+	if (!rc && s->config->qmp)
+		rc = listen_for_qmp(s, &qmp, err);
 	if (rc)
 		return rc;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
@@ -392,6 +402,7 @@ static int start_vmm(struct sandbox *s, struct err *err)
 		.shared_dir = s->export_dir,
 		.vsock_listen_fd = listener,
 		.agent_fd = agent_theirs,
+		.qmp_fd = qmp,
 		.on_running = on_vmm_running,
 		.on_powerdown = on_vmm_powerdown,
 		.on_vcpu = on_vmm_vcpu,

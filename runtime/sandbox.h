@@ -50,7 +50,7 @@ struct sandbox {
 	enum sandbox_state state;
 	bool debug; /* log all, whatever the configuration says */
 	bool prepared;
-	char *export_dir; /* the shared tree as the vmm sees it */
+	char *export_dir;     /* the shared tree as the vmm sees it */
 	struct vm_config *vm; /* what was booted */
 	uint32_t vcpus;       /* on line, or asked for */
 	struct vmm_process *vmm;

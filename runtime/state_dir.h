@@ -1,6 +1,6 @@
 /*
  * The state directory of one sandbox, ROOT/ID (0700): resources.json, state.json (what `nacre state` prints beside the live
- * status), monitor.sock, the unix socket of the guest's vsock, and the mount points of the shared tree. The shim's lie below
+ * status), monitor.sock, the unix socket of the guest's vsock, qmp.sock when asked for, and the mount points of the shared tree. The shim's lie below
  * ROOT/@NAMESPACE/: '@' cannot be in a container id, so the two faces never meet.
  */
 #ifndef NACRE_RUNTIME_STATE_DIR_H
@@ -16,6 +16,7 @@
 #define STATE_ROOT_DEFAULT "/run/nacre"
 #define STATE_MONITOR_SOCK "monitor.sock"
 #define STATE_VSOCK_SOCK   "vsock.sock"
+#define STATE_QMP_SOCK     "qmp.sock"
 #define STATE_SHARED_DIR   "shared"
 #define STATE_EXPORT_DIR   "export"
 

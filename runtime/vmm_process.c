@@ -23,7 +23,7 @@
 #include "runtime/console_ring.h"
 
 /* Numbers of the descriptors there. */
-enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT };
+enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT, VMM_FD_QMP };
 
 #define VMM_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
@@ -305,7 +305,10 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 		str_printf("virtio-vsock-device,guest-cid=%d,listen-fd=%d,agent-fd=%d", GUEST_CID,
 			   VMM_FD_VSOCK, VMM_FD_AGENT);
 
-	if (!memory || !vcpus || !serial_arg || !monitor_arg || !vsock)
+	AUTO_FREE char *qmp = str_printf("unix:fd=%d,server,nowait", VMM_FD_QMP);
+	const bool serves = p->qmp_fd >= 0;
+
+	if (!memory || !vcpus || !serial_arg || !monitor_arg || !vsock || !qmp)
 		return err_set(err, ENOMEM, "start the vmm");
 	const char *argv[] = {p->vmm_path,
 			      "-kernel",
@@ -330,17 +333,19 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 			      p->shared_dir,
 			      "-monitor-fd",
 			      monitor_arg,
+			      serves ? "-qmp" : NULL,
+			      qmp,
 			      NULL};
 	const struct spawn_fd fds[] = {
 		{messages, STDERR_FILENO},   {monitor, VMM_FD_MONITOR},
 		{serial, VMM_FD_SERIAL},     {p->vsock_listen_fd, VMM_FD_VSOCK},
-		{p->agent_fd, VMM_FD_AGENT},
+		{p->agent_fd, VMM_FD_AGENT}, {p->qmp_fd, VMM_FD_QMP},
 	};
 	const struct spawn s = {
 		.path = p->vmm_path,
 		.argv = (char *const *)(uintptr_t)argv,
 		.fds = fds,
-		.nfds = ARRAY_SIZE(fds),
+		.nfds = ARRAY_SIZE(fds) - (serves ? 0 : 1),
 		.kill_on_parent_death = SIGKILL,
 		.cwd = "/",
 		.new_namespaces = VMM_NAMESPACES,

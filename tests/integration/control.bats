@@ -29,6 +29,103 @@ teardown() {
 	[ ! -e "$b/oom" ]
 }
 
+# configured JSON: a configuration of this test alone
+configured() {
+	mkdir -p "$BATS_TEST_TMPDIR/conf"
+	echo "$1" >"$BATS_TEST_TMPDIR/conf/config.json"
+	export NACRE_CONFIG_DIR=$BATS_TEST_TMPDIR/conf
+}
+
+# A container that writes a line to $b/rootfs/FILE for what it is asked by a file: `ask WORD` waits for the answer.
+make_running() {
+	bundle "$b" ".process.args = $(args_of sh -c 'while :; do [ -e /q ] && { sh /q >/a.new 2>&1; rm /q; mv /a.new /a; }; sleep 0.1; done')"
+	[ -z "${1:-}" ] || edit_config "$b" "$1"
+	nacre create --bundle "$b" "$id" </dev/null >/dev/null 2>&1
+	nacre start "$id"
+}
+
+ask() {
+	rm -f "$b/rootfs/a"
+	echo "$*" >"$b/rootfs/q.new" && mv "$b/rootfs/q.new" "$b/rootfs/q"
+	wait_for 30 test -e "$b/rootfs/a"
+	cat "$b/rootfs/a"
+}
+
+is() { # is EXPECTED COMMAND...
+	local expected=$1
+	shift
+	[ "$("$@")" = "$expected" ]
+}
+
+@test "update changes the limits in the guest, and refuses what the microVM cannot hold" {
+	make_running '.linux.resources.memory.limit = 134217728 | .linux.resources.pids.limit = 50 | .linux.namespaces += [{type: "cgroup"}]
+		| .mounts += [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"]}]'
+	cg=/sys/fs/cgroup
+	[ "$(ask "cat $cg/memory.max $cg/pids.max" | xargs)" = "134217728 50" ]
+	nacre update --memory 64m --pids-limit -1 --cpu-quota 20000 --cpu-period 50000 "$id"
+	[ "$(ask "cat $cg/memory.max $cg/pids.max $cg/cpu.max" | xargs)" = "67108864 max 20000 50000" ]
+	echo '{"cpu": {"quota": -1}}' | nacre update -r - "$id"
+	[ "$(ask "cat $cg/cpu.max" | xargs)" = "max 50000" ]
+	run --separate-stderr nacre update "$id" --memory 1g
+	assert_one_clear_line "more than this microVM was made for: 128 MiB"
+	run --separate-stderr nacre update "$id" --memory lots
+	assert_one_clear_line "'lots' is not a number"
+	[ "$(ask "cat $cg/memory.max")" = 67108864 ]
+	nacre delete --force "$id"
+}
+
+@test "a larger quota brings vCPUs on line, a smaller one takes them off" {
+	configured '{"default_vcpus": 2, "boot_vcpus": 1, "hotplug_vcpus": 2}'
+	make_running
+	wait_for 20 is 2 ask nproc
+	nacre update "$id" --cpu-quota 350000 --cpu-period 100000
+	wait_for 20 is 4 ask nproc
+	nacre update "$id" --cpu-quota 50000
+	wait_for 20 is 2 ask nproc
+	nacre delete --force "$id"
+}
+
+@test "a paused container stands still, and goes on where it was" {
+	make_running
+	nacre pause "$id"
+	[ "$(nacre state "$id" | jq -r .status)" = paused ]
+	echo 'echo went on' >"$b/rootfs/q"
+	run --separate-stderr nacre pause "$id"
+	assert_one_clear_line "already paused"
+	! wait_for 2 test -e "$b/rootfs/a"
+	nacre resume "$id"
+	wait_for 30 grep -q "went on" "$b/rootfs/a"
+	[ "$(nacre state "$id" | jq -r .status)" = running ]
+	run --separate-stderr nacre resume "$id"
+	assert_one_clear_line "not paused"
+	nacre pause "$id"
+	nacre delete --force "$id"
+}
+
+@test "ctr pauses, resumes and updates a task" {
+	ctr run -d --runtime $RUNTIME $BUSYBOX "$id" sleep 600
+	ctr task pause "$id"
+	ctr task ls | grep "$id.*PAUSED"
+	ctr task resume "$id"
+	ctr task ls | grep "$id.*RUNNING"
+	ctr task kill --signal SIGKILL "$id"
+	wait_for 20 sh -c "ctr task ls | grep '$id.*STOPPED'"
+	ctr task delete "$id"
+	ctr container delete "$id"
+}
+
+@test "QMP's system_powerdown ends the guest in order" {
+	configured '{"qmp": true}'
+	make_running
+	[ -S "$STATE/$id/qmp.sock" ]
+	printf '%s\n' '{"execute": "qmp_capabilities"}' '{"execute": "system_powerdown"}' |
+		timeout 60 nc -N -U "$STATE/$id/qmp.sock" >"$BATS_TEST_TMPDIR/qmp" || true
+	grep -q '"return"' "$BATS_TEST_TMPDIR/qmp"
+	wait_for 30 sh -c "nacre state $id | grep -q stopped"
+	! grep -q crashed "$STATE/$id/monitor.log"
+	nacre delete "$id"
+}
+
 # Every phase is there, in order: the guest's kernel begins no earlier than the vCPU enters, but for the way of the greeting.
 @test "the record of a start is complete and in order" {
 	bundle "$b" ".process.args = $(args_of sleep 600)"
