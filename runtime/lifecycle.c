@@ -93,7 +93,7 @@ static int settle(struct monitor_client *c, const char *id, bool force, struct e
 	pid_t pid = 0;
 	int rc = monitor_state(c, id, &status, &pid, err);
 
-	if (rc || status != CONTAINERD__STATUS__RUNNING)
+	if (rc || (status != CONTAINERD__STATUS__RUNNING && status != CONTAINERD__STATUS__PAUSED))
 		return rc;
 	if (!force)
 		return err_say(err, EBUSY, "cannot delete container %s that is not stopped: %s", id,

@@ -46,7 +46,7 @@ void vcpus_plug(struct sandbox *s, uint32_t idx, bool online)
 		bring_on_line(s, count);
 }
 
-/* In thousandths; 0 without a quota. */
+/* In thousandths, rounded up; 0 without a quota. */
 static uint64_t wanted_by(const struct oci_resources *r)
 {
 	const uint64_t period = r->cpu_period_us ? r->cpu_period_us : DEFAULT_PERIOD_US;
@@ -55,8 +55,9 @@ static uint64_t wanted_by(const struct oci_resources *r)
 		return 0;
 	if ((uint64_t)r->cpu_quota_us / period >= VM_MAX_VCPUS)
 		return (uint64_t)VM_MAX_VCPUS * MILLI_VCPU;
-	/* The quotient is bounded, so the period bounds the quota. */
-	return (uint64_t)((unsigned __int128)(uint64_t)r->cpu_quota_us * MILLI_VCPU / period);
+	unsigned __int128 milli = (unsigned __int128)(uint64_t)r->cpu_quota_us * MILLI_VCPU;
+
+	return (uint64_t)((milli + period - 1) / period);
 }
 
 void vcpus_follow_quotas(struct sandbox *s)

@@ -26,19 +26,33 @@
 #include "base/str.h"
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
+#include "runtime/container_control.h"
 #include "runtime/resources.h"
 #include "runtime/sandbox.h"
 #include "runtime/state_dir.h"
 #include "runtime/task_service.h"
+#include "runtime/vcpus.h"
 
-enum method { START, WAIT, SIGNAL, DELETE, DELETE_EXEC, RESIZE, METHODS };
+enum method {
+	START,
+	WAIT,
+	SIGNAL,
+	DELETE,
+	DELETE_EXEC,
+	RESIZE,
+	PAUSE,
+	RESUME,
+	UPDATE,
+	VCPUS,
+	METHODS
+};
 
 struct world {
 	struct loop *loop;
 	struct sandbox *sandbox;
 	struct ttrpc_conn *agent; /* the agent's side */
 	struct ttrpc_request *asked[METHODS];
-	uint32_t signo;
+	uint32_t signo, vcpus;
 	/* What happened, in order: S start answered, O an OOM kill, x exec's exit, X init's exit, D deleted, ! an error */
 	char story[32];
 	int code; /* of the last callback */
@@ -76,6 +90,21 @@ KEEP(on_wait, WAIT)
 KEEP(on_delete, DELETE)
 KEEP(on_delete_exec, DELETE_EXEC)
 KEEP(on_resize, RESIZE)
+KEEP(on_pause, PAUSE)
+KEEP(on_resume, RESUME)
+KEEP(on_update, UPDATE)
+
+static void on_vcpus(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)
+{
+	struct world *w = arg;
+	Nacre__Agent__V1__OnlineVcpusRequest *m =
+		nacre__agent__v1__online_vcpus_request__unpack(NULL, len, p);
+
+	assert_non_null(m);
+	w->vcpus = m->count;
+	nacre__agent__v1__online_vcpus_request__free_unpacked(m, NULL);
+	keep(w, VCPUS, req);
+}
 
 static void on_signal(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)
 {
@@ -95,6 +124,10 @@ static const struct ttrpc_method agent_methods[] = {
 	{"nacre.agent.v1.Agent", "DeleteContainer", on_delete},
 	{"nacre.agent.v1.Agent", "DeleteProcess", on_delete_exec},
 	{"nacre.agent.v1.Agent", "ResizePty", on_resize},
+	{"nacre.agent.v1.Agent", "PauseContainer", on_pause},
+	{"nacre.agent.v1.Agent", "ResumeContainer", on_resume},
+	{"nacre.agent.v1.Agent", "UpdateContainer", on_update},
+	{"nacre.agent.v1.Agent", "OnlineVcpus", on_vcpus},
 	{NULL, NULL, NULL},
 };
 
@@ -495,7 +528,8 @@ static void test_task_service(void **state)
 		{"Pids", "x", ENOENT},  {"State", "c", 0},         {"State", "x", ENOENT},
 		{"Start", "x", ENOENT}, {"Kill", "x", ENOENT},     {"Delete", "x", ENOENT},
 		{"Wait", "x", ENOENT},  {"Exec", "x", ENOENT},     {"Exec", "c", EINVAL},
-		{"CloseIO", "c", 0},    {"Shutdown", "c", 0},      {"Pause", "c", ENOSYS},
+		{"CloseIO", "c", 0},    {"Shutdown", "c", 0},      {"Pause", "c", EBUSY},
+		{"Resume", "c", EBUSY}, {"Update", "c", EINVAL},   {"Pause", "x", ENOENT},
 		{"Stats", "c", ENOSYS},
 	};
 	struct world *w = *state;
@@ -540,6 +574,121 @@ static void test_stub_takes_its_workload_along(void **state)
 	settle(w);
 	assert_int_equal(w->signo, SIGKILL);
 	answer_empty(w, SIGNAL);
+}
+
+static void test_pause(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	start(w, c->init);
+	rpc(w, TASK_SERVICE_V2, "Resume", "c");
+	assert_int_equal(w->answer_code, EBUSY);
+	rpc(w, TASK_SERVICE_V2, "Pause", "c");
+	rpc(w, TASK_SERVICE_V2, "State", "c");
+	assert_int_equal(w->status, CONTAINERD__STATUS__RUNNING); /* until the agent says so */
+	answer_empty(w, PAUSE);
+	assert_int_equal(w->answer_code, 0);
+	rpc(w, TASK_SERVICE_V2, "State", "c");
+	assert_int_equal(w->status, CONTAINERD__STATUS__PAUSED);
+	container_exec(c, "e", "{}", 2, &(const struct process_io){0}, on_plain, w);
+	assert_int_equal(w->code, EBUSY);
+	rpc(w, TASK_SERVICE_V2, "Pause", "c");
+	assert_int_equal(w->answer_code, EBUSY);
+	rpc(w, TASK_SERVICE_V2, "Resume", "c");
+	ttrpc_fail(take(w, RESUME), TTRPC_INTERNAL, "no");
+	settle(w);
+	assert_true(c->paused);
+	rpc(w, TASK_SERVICE_V2, "Resume", "c");
+	answer_empty(w, RESUME);
+	assert_false(c->paused);
+	/* One that ended while it was paused is stopped. */
+	rpc(w, TASK_SERVICE_V2, "Pause", "c");
+	answer_empty(w, PAUSE);
+	answer_exit(w, take(w, WAIT), 137);
+	rpc(w, TASK_SERVICE_V2, "State", "c");
+	assert_int_equal(w->status, CONTAINERD__STATUS__STOPPED);
+}
+
+static void update(struct world *w, struct container *c, const char *json)
+{
+	container_update(c, json, strlen(json), on_plain, w);
+	settle(w);
+}
+
+/* What the guest was told is remembered only when it agreed, and the vCPUs follow the sum of the quotas. */
+static void test_update(void **state)
+{
+	static const char spec[] = "{\"linux\":{\"resources\":{\"cpu\":{\"quota\":100000}}}}";
+	struct world *w = *state;
+	struct container *c = new_container(w);
+	struct err err = ERR_INIT;
+
+	assert_int_equal(oci_parse(spec, strlen(spec), "config.json", &c->spec, &err), 0);
+	assert_int_equal(nacre_config_load("/nonexistent", &w->sandbox->config, &err), 0);
+	w->sandbox->vm = calloc(1, sizeof(*w->sandbox->vm));
+	assert_non_null(w->sandbox->vm);
+	*w->sandbox->vm =
+		(struct vm_config){.vcpus = 1, .boot_vcpus = 1, .max_vcpus = 3, .memory_mib = 164};
+	w->sandbox->vcpus = 1;
+	start(w, c->init);
+
+	update(w, c, "{\"memory\":{\"limit\":104857601}}");
+	assert_int_equal(w->code, EINVAL);
+	assert_null(w->asked[UPDATE]);
+	update(w, c, "{\"memory\":{\"limit\":104857600}}");
+	answer_empty(w, UPDATE);
+	assert_int_equal(w->code, 0);
+	assert_int_equal(c->spec->resources.memory_limit_bytes, 104857600);
+	assert_null(w->asked[VCPUS]);
+
+	update(w, c, "{\"cpu\":{\"quota\":200001}}");
+	ttrpc_fail(take(w, UPDATE), TTRPC_INTERNAL, "no");
+	settle(w);
+	assert_int_equal(c->spec->resources.cpu_quota_us, 100000);
+	update(w, c, "{\"cpu\":{\"quota\":100001}}");
+	answer_empty(w, UPDATE);
+	answer_empty(w, VCPUS);
+	assert_int_equal(w->vcpus, 2);
+	update(w, c, "{\"cpu\":{\"quota\":9223372036854775807,\"period\":1}}");
+	answer_empty(w, UPDATE);
+	answer_empty(w, VCPUS);
+	assert_int_equal(w->vcpus, 3);
+	update(w, c, "{\"cpu\":{\"quota\":-1}}");
+	answer_empty(w, UPDATE);
+	answer_empty(w, VCPUS);
+	assert_int_equal(w->vcpus, 1);
+	update(w, c, "[]");
+	assert_int_equal(w->code, EINVAL);
+}
+
+/* The vmm may say anything: only vCPUs that are there are brought on line. */
+static void test_vcpu_plug(void **state)
+{
+	static const struct {
+		uint32_t idx;
+		bool online;
+		uint32_t count; /* asked of the agent, 0: nothing */
+	} cases[] = {
+		{1, true, 2},  {1, true, 0},  {3, true, 4},  {4, true, 0},  {UINT32_MAX, true, 0},
+		{3, false, 3}, {3, false, 0}, {0, false, 0}, {1, false, 1},
+	};
+	struct world *w = *state;
+
+	w->sandbox->vm = calloc(1, sizeof(*w->sandbox->vm));
+	assert_non_null(w->sandbox->vm);
+	*w->sandbox->vm = (struct vm_config){.vcpus = 1, .boot_vcpus = 1, .max_vcpus = 4};
+	w->sandbox->vcpus = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		vcpus_plug(w->sandbox, cases[i].idx, cases[i].online);
+		settle(w);
+		if (!!w->asked[VCPUS] != !!cases[i].count)
+			fail_msg("case %zu", i);
+		if (!cases[i].count)
+			continue;
+		assert_int_equal(w->vcpus, cases[i].count);
+		answer_empty(w, VCPUS);
+	}
 }
 
 /* What a killed monitor leaves behind is found again by its list. */
@@ -654,6 +803,9 @@ int main(void)
 		WITH_WORLD(test_lost_guest),
 		WITH_WORLD(test_task_service),
 		WITH_WORLD(test_stub_takes_its_workload_along),
+		WITH_WORLD(test_pause),
+		WITH_WORLD(test_update),
+		WITH_WORLD(test_vcpu_plug),
 		WITH_WORLD(test_prepare_fails_twice),
 		cmocka_unit_test(test_resources),
 		cmocka_unit_test(test_namespace_directory),
