@@ -335,6 +335,7 @@ UNIT_TESTS := \
 	serial_test \
 	stdio_pump_test \
 	start_record_test \
+	state_dir_test \
 	ttrpc_test \
 	ttrpc_wire_test \
 	virtio_test \

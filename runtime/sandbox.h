@@ -14,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "config/plan.h"
 #include "runtime/hooks.h"
@@ -61,7 +62,8 @@ struct sandbox {
 	struct loop_source *stop_timer;
 	struct hooks_list container_hooks; /* of its containers, running */
 	struct start_record start;
-	char why[ERR_TEXT_BYTES]; /* the microVM ended, "" before */
+	struct log_limit peer_limit; /* what guest and vmm can make us say */
+	char why[ERR_TEXT_BYTES];    /* the microVM ended, "" before */
 };
 
 /* `config_dir` is normally /etc/nacre. It is read at the first prepare. */

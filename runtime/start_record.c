@@ -11,8 +11,8 @@
 
 static const char *const phase_names[START_PHASES] = {
 	[START_MONITOR] = "monitor", [START_SPAWN] = "spawn",     [START_EXEC] = "exec",
-	[START_JAIL] = "jail",       [START_MEMORY] = "memory",   [START_DEVICES] = "devices",
-	[START_KERNEL] = "kernel",   [START_ENTRY] = "entry",     [START_LINUX] = "linux",
+	[START_MEMORY] = "memory",   [START_DEVICES] = "devices", [START_KERNEL] = "kernel",
+	[START_JAIL] = "jail",       [START_ENTRY] = "entry",     [START_LINUX] = "linux",
 	[START_INIT] = "init",       [START_READY] = "ready",     [START_AGENT] = "agent",
 	[START_CREATED] = "created", [START_STARTED] = "started",
 };

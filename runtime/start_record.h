@@ -28,10 +28,10 @@ enum start_phase {
 	START_MONITOR, /* the monitor runs */
 	START_SPAWN,   /* it starts the vmm */
 	START_EXEC,    /* from here: the vmm's words. Its main runs */
-	START_JAIL,    /* it has given up what it does not need */
 	START_MEMORY,  /* guest memory is mapped */
 	START_DEVICES, /* every device is made */
 	START_KERNEL,  /* the kernel image is in guest memory */
+	START_JAIL,    /* it has given up what it does not need any more */
 	START_ENTRY,   /* the first vCPU enters the guest */
 	START_LINUX,   /* from here: the guest's words. The kernel's clock starts */
 	START_INIT,    /* the agent's first line, as pid 1 */

@@ -13,18 +13,18 @@
 
 static void on_answer(void *arg, const struct err *status, const struct agent_answer *answer)
 {
-	const struct sandbox *s = arg;
+	struct sandbox *s = arg;
 
 	(void)answer;
 	if (status->code)
-		log_warn("sandbox %s: %s", s->id, status->text);
+		log_guest(&s->peer_limit, "sandbox %s: %s", s->id, status->text);
 }
 
 static void bring_on_line(struct sandbox *s, uint32_t count)
 {
 	if (s->state != SANDBOX_READY || count == s->vcpus)
 		return;
-	log_info("sandbox %s: %" PRIu32 " vCPUs", s->id, count);
+	log_debug("sandbox %s: %" PRIu32 " vCPUs", s->id, count);
 	s->vcpus = count;
 	agent_online_vcpus(s->agent, count, on_answer, s);
 }

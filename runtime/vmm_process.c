@@ -44,7 +44,6 @@ struct vmm_process {
 	struct feed console, messages;
 	struct qmp_client *qmp;
 	struct loop_source *linger;
-	struct log_limit events;
 	char reason[160]; /* the vmm's words for the guest's end */
 	char fault[256];  /* why we end it */
 	struct vmm_params p;
@@ -153,7 +152,8 @@ static void on_vcpu_unplug(struct vmm_process *v, struct json_object *data)
 
 static void on_crashed(struct vmm_process *v, struct json_object *data)
 {
-	(void)snprintf(v->reason, sizeof(v->reason), "%s", text_of(data, "reason"));
+	if (!v->reason[0])
+		(void)snprintf(v->reason, sizeof(v->reason), "%s", text_of(data, "reason"));
 }
 
 /* A crash has said why already. */
@@ -177,8 +177,7 @@ static void on_event(void *arg, const char *name, struct json_object *data)
 	};
 	struct vmm_process *v = arg;
 
-	log_guest(&v->events, "vmm: %.64s %.400s", name,
-		  data ? json_object_to_json_string_ext(data, JSON_C_TO_STRING_PLAIN) : "");
+	log_debug("vmm: %.64s", name);
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
 		if (strcmp(name, events[i].name) == 0)
 			events[i].fn(v, data);

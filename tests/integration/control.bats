@@ -135,7 +135,7 @@ is() { # is EXPECTED COMMAND...
 	nacre start "$id"
 	run nacre state "$id"
 	jq -e '."nacre.start".monotonic_us | to_entries | map(.key) ==
-		["monitor", "spawn", "exec", "jail", "memory", "devices", "kernel", "entry",
+		["monitor", "spawn", "exec", "memory", "devices", "kernel", "jail", "entry",
 		 "linux", "init", "ready", "agent", "created", "started"]' <<<"$output"
 	jq -e '."nacre.start".monotonic_us | [.[]] | . == sort' <<<"$output"
 	[ "$(jq -r .status <<<"$output")" = running ]

@@ -691,83 +691,6 @@ static void test_vcpu_plug(void **state)
 	}
 }
 
-/* What a killed monitor leaves behind is found again by its list. */
-static void test_resources(void **state)
-{
-	char root[] = "/tmp/sandbox-test-XXXXXX";
-	struct err err = ERR_INIT;
-	struct procid self = {0}, found = {0};
-
-	(void)state;
-	assert_non_null(mkdtemp(root));
-	AUTO_FREE char *dir = str_printf("%s/@ns/c1", root);
-	AUTO_FREE char *file = str_printf("%s/socket", root);
-	AUTO_FREE char *parent = str_printf("%s/@ns", root);
-	assert_int_equal(state_dir_exists(dir, &err), -ENOENT);
-	assert_int_equal(state_dir_make(dir, &err), 0);
-	assert_int_equal(state_dir_make(dir, &err), -EEXIST);
-	assert_int_equal(resources_add_file(dir, file, &err), 0);
-	assert_int_equal(procid_of(getpid(), &self, &err), 0);
-	/* Its number is ours, its start time is not: it has ended, and we must live. */
-	self.start_ticks--;
-	assert_int_equal(resources_add_process(dir, "monitor", &self, &err), 0);
-	assert_int_equal(resources_find_process(dir, "monitor", &found), 0);
-	assert_int_equal(found.pid, self.pid);
-	assert_int_equal(found.start_ticks, self.start_ticks);
-	assert_int_equal(resources_find_process(dir, "vmm", &found), -ENOENT);
-	int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	(void)close(fd);
-	assert_int_equal(resources_replay(dir, &err), 0);
-	assert_int_equal(access(file, F_OK), -1);
-	assert_int_equal(access(parent, F_OK), -1);
-	assert_int_equal(resources_replay(dir, &err), 0);
-	(void)rmdir(root);
-}
-
-static int
-	parents_to_take; /* so often another sandbox's end comes between the two steps of state_dir_make */
-
-/* Stands in front of the C library's; directories that lead to a sandbox's are made with mkdirat. */
-int mkdir(const char *path, mode_t mode)
-{
-	AUTO_FREE char *parent = strndup(path, (size_t)(strrchr(path, '/') - path));
-
-	if (parents_to_take > 0) {
-		parents_to_take--;
-		assert_int_equal(rmdir(parent), 0);
-	}
-	return mkdirat(AT_FDCWD, path, mode);
-}
-
-/* The directory of a namespace goes with its last sandbox, and comes back when the next one is quick. */
-static void test_namespace_directory(void **state)
-{
-	char root[] = "/tmp/sandbox-test-XXXXXX";
-	struct err err = ERR_INIT;
-
-	(void)state;
-	assert_non_null(mkdtemp(root));
-	AUTO_FREE char *ns = str_printf("%s/@ns", root);
-	AUTO_FREE char *first = str_printf("%s/c1", ns);
-	AUTO_FREE char *second = str_printf("%s/c2", ns);
-	AUTO_FREE char *plain = str_printf("%s/c1", root);
-
-	parents_to_take = 2;
-	assert_int_equal(state_dir_make(first, &err), 0);
-	assert_int_equal(parents_to_take, 0);
-	assert_int_equal(state_dir_make(second, &err), 0);
-	assert_int_equal(resources_remove_files(first, &err), 0);
-	assert_int_equal(state_dir_exists(second, &err), 0);
-	assert_int_equal(resources_remove_files(second, &err), 0);
-	assert_int_equal(access(ns, F_OK), -1);
-
-	/* The root of the OCI face is nobody's namespace and stays. */
-	assert_int_equal(state_dir_make(plain, &err), 0);
-	assert_int_equal(resources_remove_files(plain, &err), 0);
-	assert_int_equal(rmdir(root), 0);
-}
-
 /* Refused for want of a kernel, again and again: what the first try took is not taken twice (leak checkers see it). */
 static void test_prepare_fails_twice(void **state)
 {
@@ -807,8 +730,6 @@ int main(void)
 		WITH_WORLD(test_update),
 		WITH_WORLD(test_vcpu_plug),
 		WITH_WORLD(test_prepare_fails_twice),
-		cmocka_unit_test(test_resources),
-		cmocka_unit_test(test_namespace_directory),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
