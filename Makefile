@@ -465,6 +465,36 @@ unit-tests: $(UNIT_TESTS:%=$(O)/tests/unit/%)
 print-unit-tests:
 	@echo $(UNIT_TESTS)
 
+# --- hostile guests: freestanding, 32-bit, linked where a kernel would be -----------------------------------------
+GUEST := \
+	driver.o \
+	guest.o \
+	main.o \
+	misdeeds_register.o \
+	misdeeds_request.o \
+	misdeeds_ring.o \
+	start.o
+GUEST_CFLAGS := -m32 -std=gnu17 -O2 $(WARN) -Wno-pointer-to-int-cast -ffreestanding -fno-pic -fno-stack-protector \
+	-fcf-protection=none -fno-asynchronous-unwind-tables -mgeneral-regs-only
+
+$(O)/guests/%.o: tests/guests/%.c $(wildcard tests/guests/*.h)
+	$(call say,GUEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+$(O)/guests/%.o: tests/guests/%.S tests/guests/guest.h
+	$(call say,GUEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+# The vmm takes 64-bit ELF, as kernels come; the code in it is the guest's affair.
+$(O)/guests/hostile: $(GUEST:%=$(O)/guests/%) tests/guests/guest.lds
+	$(call say,LD,$@)
+	$(Q)$(LD) -m elf_i386 -T tests/guests/guest.lds --no-warn-rwx-segments -o $@.elf32 $(GUEST:%=$(O)/guests/%)
+	$(Q)objcopy -I elf32-i386 -O elf64-x86-64 $@.elf32 $@
+
+guests: $(O)/guests/hostile
+
 # --- fuzz targets: libFuzzer, so a clang build of its own ---------------------------------------------------------
 ifdef FUZZ
 $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
@@ -538,5 +568,5 @@ clean:
 	$(Q)rm -rf $(O)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
-.PHONY: all check clean demo fuzz fuzz-targets guest install lint print-fuzz-targets print-unit-tests \
+.PHONY: all check clean demo fuzz fuzz-targets guest guests install lint print-fuzz-targets print-unit-tests \
 	stage unit-tests where FORCE
