@@ -40,8 +40,8 @@ struct machine_config {
 	const char *append;      /* NULL: nothing */
 	uint64_t memory_mib;
 	uint32_t vcpus; /* on line when the kernel starts */
-	uint32_t
-		max_vcpus; /* described to the guest, which may bring them on line; >= vcpus, or 0: as many */
+	/* Described to the guest, which may bring them on line; 0: as many as `vcpus`, else not fewer. */
+	uint32_t max_vcpus;
 	uint32_t spare_blk; /* empty slots for machine_plug */
 	uint32_t spare_net; /* likewise */
 	int kvm_fd;         /* -1: open /dev/kvm */
@@ -64,7 +64,7 @@ struct machine_times {
 struct machine;
 
 struct machine_events {
-	/* The guest ended; called once at most before a reset, and once more after each. `detail` is "" or plain text, valid as long as the machine. */
+	/* The guest ended: once at most before a reset, and once more after each. `detail`, maybe "", is valid until then. */
 	void (*on_end)(void *arg, enum guest_end end, const char *detail);
 	void *arg;
 };

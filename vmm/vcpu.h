@@ -1,7 +1,6 @@
 /*
  * A vCPU and its thread: KVM_RUN until somebody holds or stops it, or the guest ends; after that it rests until it is
- * replaced. Accesses to devices go to the two address
- * spaces without a lock.
+ * replaced. Accesses to devices go to the two address spaces without a lock.
  *
  *	               start                 hold                    replace
  *	  (no thread) -------> in the guest ------> resting <------+ (a fresh KVM vCPU,
