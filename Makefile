@@ -285,6 +285,7 @@ FUZZ_TARGETS := \
 	oci_fuzz \
 	options_fuzz \
 	qmp_client_fuzz \
+	qmp_fuzz \
 	queue_fuzz \
 	ttrpc_fuzz \
 	vsock_fuzz
@@ -326,6 +327,7 @@ UNIT_TESTS := \
 	net_tx_test \
 	probe_test \
 	qmp_client_test \
+	qmp_backends_test \
 	qmp_test \
 	queue_test \
 	rng_test \
@@ -453,7 +455,7 @@ $(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
 $(NET_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/net_fixture.o
 $(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o
 $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
-$(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
+$(O)/tests/unit/qmp_backends_test $(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)
@@ -561,6 +563,7 @@ fuzz: fuzz-targets
 	@for t in $(FUZZ_TARGETS); do \
 		mkdir -p $(O)/fuzz/new/$$t; \
 		$(O)/fuzz/bin/$$t -max_total_time=$(T) -rss_limit_mb=1024 -print_final_stats=1 \
+			$$(ls tests/fuzz/$${t%_fuzz}.dict 2>/dev/null | sed 's/^/-dict=/') \
 			$(O)/fuzz/new/$$t tests/fuzz/corpus/$${t%_fuzz} || exit 1; \
 	done
 

@@ -106,6 +106,17 @@ static int do_unplug(void *self, const char *id, struct err *err)
 	return machine_unplug(c->machine, id, err);
 }
 
+static bool look(void *self, size_t idx, struct machine_slot *out)
+{
+	const struct control *c = self;
+
+	if (!machine_look(c->machine, idx, out))
+		return false;
+	if (!out->spare)
+		out->id = c->options->devices[idx].id;
+	return true;
+}
+
 static void do_quit(void *self)
 {
 	struct control *c = self;
@@ -166,6 +177,7 @@ static int start_qmp(struct control *c, struct err *err)
 						  .start_times = start_times,
 						  .plug = do_plug,
 						  .unplug = do_unplug,
+						  .look = look,
 						  .vcpu_tid = tid_of_vcpu};
 	const struct qmp_engine engine = {.ops = &ops,
 					  .self = c,
@@ -235,6 +247,7 @@ int control_create(const struct options *options, uint64_t exec_us, struct contr
 		rc = jail_enter(&c->jail, !options->no_seccomp, err);
 	if (rc < 0)
 		return rc;
+	c->backends.fdsets.sealed = options->jail_root != NULL;
 	jail_done(&c->jail);
 	c->jail_us = machine_now_us();
 	*out = TAKE_PTR(&c);

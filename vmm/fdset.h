@@ -25,6 +25,7 @@ struct fdset_fd {
 
 /* All zeros is empty. Entries of one set are in the order of their coming. */
 struct fdsets {
+	bool sealed; /* the engine is in its jail: no other names open anything (open.h) */
 	struct fdset_fd fds[FDSET_MAX_FDS];
 	size_t n;
 };

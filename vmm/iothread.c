@@ -23,6 +23,7 @@ struct iothread {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	uint32_t holds;
+	pid_t tid; /* 0: the thread has not begun */
 	bool stopping;
 	bool resting;
 };
@@ -70,12 +71,35 @@ struct loop *iothread_loop(struct iothread *t)
 	return t->loop;
 }
 
+pid_t iothread_tid(struct iothread *t)
+{
+	pid_t tid;
+
+	if (!t->running)
+		return 0;
+	(void)pthread_mutex_lock(&t->lock);
+	while (t->tid == 0)
+		(void)pthread_cond_wait(&t->changed, &t->lock);
+	tid = t->tid;
+	(void)pthread_mutex_unlock(&t->lock);
+	return tid;
+}
+
+static void set_tid(struct iothread *t)
+{
+	(void)pthread_mutex_lock(&t->lock);
+	t->tid = gettid();
+	(void)pthread_cond_broadcast(&t->changed);
+	(void)pthread_mutex_unlock(&t->lock);
+}
+
 static void *run(void *arg)
 {
 	struct iothread *t = arg;
 	struct err err = ERR_INIT;
 
 	(void)pthread_setname_np(pthread_self(), thread_kind_name(t->kind));
+	set_tid(t);
 	jail_thread(t->kind);
 	if (loop_run(t->loop, &err) < 0)
 		log_error("thread %s: %s", thread_kind_name(t->kind), err.text);

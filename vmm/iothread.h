@@ -7,6 +7,7 @@
 #define NACRE_VMM_IOTHREAD_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "base/compiler.h"
@@ -21,6 +22,9 @@ struct iothread;
 int iothread_create(enum thread_kind kind, struct iothread **out, struct err *err) MUST_CHECK;
 struct loop *iothread_loop(struct iothread *t);
 int iothread_start(struct iothread *t, struct err *err) MUST_CHECK;
+
+/* Its thread; 0 when none runs. */
+pid_t iothread_tid(struct iothread *t);
 
 /*
  * Brings the thread to rest between two events of its loop; it goes on after as many releases. To hold several, hold all and

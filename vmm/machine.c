@@ -326,3 +326,8 @@ pid_t machine_vcpu_tid(const struct machine *m, uint32_t idx)
 {
 	return vcpu_tid(m->vcpus[idx]);
 }
+
+bool machine_look(const struct machine *m, size_t idx, struct machine_slot *out)
+{
+	return slots_look(m->slots, idx, out);
+}

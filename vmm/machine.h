@@ -114,6 +114,18 @@ void machine_stop(struct machine *m);
 void machine_destroy(struct machine *m);
 DEFINE_OWNER(machine_destroy, struct machine)
 
+/* A slot as it is now. */
+struct machine_slot {
+	enum machine_device_kind kind;
+	bool spare;
+	const char *
+		id; /* what machine_plug put there, "" for nothing; lent until the next plug or unplug */
+	pid_t tid;                /* its thread; 0: the main one serves it, or none runs */
+	struct dev_blk_stats blk; /* DEVICE_BLK: since the machine was made */
+};
+/* Slot `idx`: first the devices of the configuration, in their order, then the spare ones. false: there is none. */
+bool machine_look(const struct machine *m, size_t idx, struct machine_slot *out);
+
 /* The thread of a vCPU; 0 when none runs. `idx` is below the number of vCPUs. */
 pid_t machine_vcpu_tid(const struct machine *m, uint32_t idx);
 

@@ -160,11 +160,11 @@ static int open_serial(const struct options *o, struct backends *b, struct machi
 	return rc;
 }
 
-static int open_blk(const struct option_device *d, const char *id, struct backends *b,
-		    struct dev_blk_params *p, struct err *err)
+static int open_blk(const struct option_device *d, struct backends *b, struct dev_blk_params *p,
+		    struct err *err)
 {
 	struct backend *drive = NULL;
-	int rc = backends_claim(b, BACKEND_DRIVE, d->drive, id, &drive, err);
+	int rc = backends_claim(b, BACKEND_DRIVE, d->drive, d->id, &drive, err);
 
 	if (rc == 0)
 		rc = open_blk_params(drive, d->serial, p, err);
@@ -173,11 +173,11 @@ static int open_blk(const struct option_device *d, const char *id, struct backen
 	return rc;
 }
 
-static int open_net(const struct option_device *d, const char *id, struct backends *b,
-		    struct dev_net_params *p, struct err *err)
+static int open_net(const struct option_device *d, struct backends *b, struct dev_net_params *p,
+		    struct err *err)
 {
 	struct backend *netdev = NULL;
-	int rc = backends_claim(b, BACKEND_NETDEV, d->netdev, id, &netdev, err);
+	int rc = backends_claim(b, BACKEND_NETDEV, d->netdev, d->id, &netdev, err);
 
 	if (rc < 0)
 		return rc;
@@ -212,7 +212,7 @@ static int open_vsock(const struct option_device *d, struct dev_vsock_params *p,
 }
 
 /* The kind comes first and descriptors are -1 before anything can fail, so that done knows what to close. */
-static int open_device(const struct option_device *from, const char *id, struct backends *b,
+static int open_device(const struct option_device *from, struct backends *b,
 		       struct machine_device *to, struct err *err)
 {
 	switch (from->kind) {
@@ -222,10 +222,10 @@ static int open_device(const struct option_device *from, const char *id, struct 
 	case OPTION_DEVICE_BLK:
 		to->kind = DEVICE_BLK;
 		to->blk.fd = -1;
-		return open_blk(from, id, b, &to->blk, err);
+		return open_blk(from, b, &to->blk, err);
 	case OPTION_DEVICE_NET:
 		to->kind = DEVICE_NET;
-		return open_net(from, id, b, &to->net, err);
+		return open_net(from, b, &to->net, err);
 	case OPTION_DEVICE_FS:
 		to->kind = DEVICE_FS;
 		to->fs.root_fd = -1;
@@ -244,12 +244,8 @@ static int open_devices(const struct options *o, struct backends *b, struct mach
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < o->ndevices; i++) {
-		const struct option_device *d = &o->devices[i];
-		char place[32];
-
-		(void)snprintf(place, sizeof(place), "device%zu", i);
 		out->ndevices++;
-		rc = open_device(d, d->id ? d->id : place, b, &out->devices[i], err);
+		rc = open_device(&o->devices[i], b, &out->devices[i], err);
 	}
 	return rc;
 }

@@ -2,8 +2,10 @@
  * The vmm: one microVM, from its command line to its end. Ends with 0 when the guest ended by reset or shutdown, when the
  * monitor went away or when it was told to; with 1 when it could not start or KVM could not go on.
  */
-#include <signal.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -12,13 +14,43 @@
 #include "vmm/machine_config.h"
 #include "vmm/options.h"
 
+/* Before anything else: what goes wrong belongs there. */
+static int open_log(const char *path, struct err *err)
+{
+	int fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd < 0)
+		return err_set(err, errno, "-D: open '%s'", path);
+	log_init(fd, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	return 0;
+}
+
+static int write_pid(const char *path, struct err *err)
+{
+	AUTO_FILE FILE *file = NULL;
+
+	if (!path)
+		return 0;
+	file = fopen(path, "we");
+	if (!file || fprintf(file, "%d\n", (int)getpid()) < 0 || fflush(file) != 0)
+		return err_set(err, errno, "-pidfile: write '%s'", path);
+	return 0;
+}
+
 static int run(const struct options *options, uint64_t exec_us)
 {
 	CLEANUP(own_control_destroy) struct control *control = NULL;
 	struct err err = ERR_INIT;
 	int status = 0;
-	int rc = control_create(options, exec_us, &control, &err);
+	int rc = open_log(options->log_path, &err);
 
+	if (rc == 0)
+		rc = write_pid(options->pid_path, &err);
+	if (rc == 0)
+		rc = control_create(options, exec_us, &control, &err);
 	if (rc == 0)
 		rc = control_run(control, &status, &err);
 	if (rc == 0)

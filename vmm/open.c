@@ -41,13 +41,27 @@ int open_duplicate(int fd, const char *what, int *out, struct err *err)
 	return 0;
 }
 
+int open_allowed(const struct fdsets *sets, const char *name, const char *what, struct err *err)
+{
+	if (!sets->sealed)
+		return 0;
+	return err_say(err, EACCES,
+		       "%s: '%s': the engine is in its jail and opens nothing: open it yourself, "
+		       "give it by add-fd and "
+		       "name it /dev/fdset/N, or by getfd",
+		       what, name);
+}
+
 int open_path(const struct fdsets *sets, const char *path, int flags, const char *what, int *out,
 	      struct err *err)
 {
-	int fd;
+	int fd, rc;
 
 	if (fdset_is_name(path))
 		return fdsets_open(sets, path, flags, out, err) < 0 ? err_wrap(err, "%s", what) : 0;
+	rc = open_allowed(sets, path, what, err);
+	if (rc < 0)
+		return rc;
 	fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd < 0)
 		return err_set(err, errno, "%s: open '%s'", what, path);
@@ -169,16 +183,19 @@ int open_chardev(struct backends *backends, const struct open_chardev *p, const 
 		 struct err *err)
 {
 	int flags = O_WRONLY | O_CREAT | (p->append ? O_APPEND : O_TRUNC);
+	bool listens = !strcmp(p->kind, "socket");
 	struct backend *chardev = NULL;
-	int rc = backends_add(backends, BACKEND_CHARDEV, p->id, p->path ? p->path : "", &chardev,
-			      err);
+	int rc = listens && p->path ? open_allowed(&backends->fdsets, p->path, what, err) : 0;
 
+	if (rc < 0)
+		return rc;
+	rc = backends_add(backends, BACKEND_CHARDEV, p->id, p->path ? p->path : "", &chardev, err);
 	if (rc < 0)
 		return err_wrap(err, "%s", what);
 	chardev->type = p->kind;
 	if (!strcmp(p->kind, "file"))
 		rc = open_path(&backends->fdsets, p->path, flags, what, &chardev->fd, err);
-	else if (!strcmp(p->kind, "socket"))
+	else if (listens)
 		rc = p->path ? open_listener(p->path, what, &chardev->fd, err)
 			     : open_adopt(p->fd, what, &chardev->fd, err);
 	if (rc < 0)

@@ -17,6 +17,9 @@ int open_adopt(int64_t number, const char *what, int *out, struct err *err) MUST
 /* The same; a negative number gives -1. */
 int open_adopt_if_given(int64_t number, const char *what, int *out, struct err *err) MUST_CHECK;
 
+/* -EACCES, with what to do instead, when the sets are sealed. */
+int open_allowed(const struct fdsets *sets, const char *name, const char *what,
+		 struct err *err) MUST_CHECK;
 /* `flags` as of open(2); a new file has mode 0600. /dev/fdset/N is of `sets`. */
 int open_path(const struct fdsets *sets, const char *path, int flags, const char *what, int *out,
 	      struct err *err) MUST_CHECK;

@@ -79,7 +79,7 @@ struct option_fd {
 
 struct option_device {
 	enum option_device_kind kind;
-	const char *id;
+	const char *id;       /* without one, "deviceN" by its place */
 	const char *rng;      /* rng: an object */
 	const char *iothread; /* an object, for all that have a thread */
 	const char *drive;    /* blk */

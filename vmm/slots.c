@@ -392,6 +392,22 @@ int slots_empty(struct slots *s, const char *id, struct err *err)
 	return 0;
 }
 
+bool slots_look(const struct slots *s, size_t idx, struct machine_slot *out)
+{
+	const struct slot *slot;
+
+	if (idx >= s->n)
+		return false;
+	slot = &s->slot[idx];
+	*out = (struct machine_slot){.kind = slot->kind,
+				     .spare = slot->spare,
+				     .id = slot->id,
+				     .tid = slot->thread ? iothread_tid(slot->thread) : 0};
+	if (slot->kind == DEVICE_BLK)
+		dev_blk_stats(slot->dev, &out->blk);
+	return true;
+}
+
 void slots_reset(struct slots *s)
 {
 	for (size_t i = 0; i < s->n; i++)

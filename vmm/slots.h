@@ -64,6 +64,9 @@ int slots_fill(struct slots *slots, struct machine_device *d, const char *id, in
 	       struct err *err) MUST_CHECK;
 int slots_empty(struct slots *slots, const char *id, struct err *err) MUST_CHECK;
 
+/* machine_look. */
+bool slots_look(const struct slots *slots, size_t idx, struct machine_slot *out);
+
 /* Every device and its registers as after creation. vCPUs and device threads are held. */
 void slots_reset(struct slots *slots);
 

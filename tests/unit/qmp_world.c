@@ -67,6 +67,20 @@ static int do_unplug(void *self, const char *id, struct err *err)
 	return note(self, what, err);
 }
 
+static bool look(void *self UNUSED, size_t idx, struct machine_slot *out)
+{
+	static const struct machine_slot slots[] = {
+		{.kind = DEVICE_RNG, .id = "rng"},
+		{.kind = DEVICE_BLK, .id = "root", .tid = 7, .blk.read = {1, 2, 3}},
+		{.kind = DEVICE_BLK, .id = "", .tid = 8, .spare = true},
+	};
+
+	if (idx >= ARRAY_SIZE(slots))
+		return false;
+	*out = slots[idx];
+	return true;
+}
+
 static void do_quit(void *self)
 {
 	(void)note(self, "quit", NULL);
@@ -97,6 +111,7 @@ int qmp_world_setup(void **state)
 						  .start_times = start_times,
 						  .plug = do_plug,
 						  .unplug = do_unplug,
+						  .look = look,
 						  .vcpu_tid = tid_of_vcpu};
 	struct qmp_world *w = calloc(1, sizeof(*w));
 	const struct qmp_engine engine = {

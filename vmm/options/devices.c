@@ -110,6 +110,14 @@ static const struct {
 	 check_vsock},
 };
 
+static const char *name_by_place(struct options *o, struct err *err)
+{
+	char id[32];
+
+	(void)snprintf(id, sizeof(id), "device%zu", o->ndevices);
+	return options_copy(o, id, err);
+}
+
 static int add_device(struct options *o, size_t kind, char *props, struct err *err)
 {
 	struct option_device d = {
@@ -126,6 +134,10 @@ static int add_device(struct options *o, size_t kind, char *props, struct err *e
 		return rc;
 	if (o->ndevices == OPTIONS_MAX_DEVICES)
 		return err_say(err, E2BIG, "%s: too many devices", what);
+	if (!d.id)
+		d.id = name_by_place(o, err);
+	if (!d.id)
+		return -err->code;
 	o->devices[o->ndevices++] = d;
 	return 0;
 }
@@ -228,8 +240,8 @@ static int check_id(const struct options *o, size_t i, struct err *err)
 {
 	const char *id = o->devices[i].id;
 
-	for (size_t j = 0; id && j < i; j++) {
-		if (o->devices[j].id && !strcmp(o->devices[j].id, id))
+	for (size_t j = 0; j < i; j++) {
+		if (!strcmp(o->devices[j].id, id))
 			return err_say(err, EINVAL, "-device: the id '%s' is used twice", id);
 	}
 	return 0;

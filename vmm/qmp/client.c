@@ -102,8 +102,9 @@ static void watch(struct qmp_client *c)
 
 void qmp_client_send(struct qmp_client *c, struct json_object *message)
 {
+	const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
 	size_t len;
-	const char *text = json_object_to_json_string_length(message, JSON_C_TO_STRING_PLAIN, &len);
+	const char *text = json_object_to_json_string_length(message, flags, &len);
 
 	if (c->out_at > 0) {
 		memmove(c->out.data, c->out.data + c->out_at, unread(c));

@@ -138,3 +138,62 @@ int qmp_query_block(struct qmp_call *call, struct err *err UNUSED)
 	}
 	return 0;
 }
+
+static void put_counts(struct json_object *stats, const char *what, const struct dev_blk_count *n)
+{
+	char key[64];
+
+	(void)snprintf(key, sizeof(key), "%s_operations", what);
+	qj_put_int(stats, key, (int64_t)n->operations);
+	(void)snprintf(key, sizeof(key), "failed_%s_operations", what);
+	qj_put_int(stats, key, (int64_t)n->failed);
+	/* A flush moves no bytes. */
+	(void)snprintf(key, sizeof(key), "%s_bytes", what);
+	if (strcmp(what, "flush") != 0)
+		qj_put_int(stats, key, (int64_t)n->bytes);
+}
+
+/* By device: a spare slot counts on when its disk is changed, and is not listed while it is empty. */
+int qmp_query_blockstats(struct qmp_call *call, struct err *err UNUSED)
+{
+	const struct qmp_engine *engine = &call->qmp->engine;
+	struct machine_slot slot;
+
+	call->ret = json_object_new_array();
+	for (size_t i = 0; engine->ops->look(engine->self, i, &slot); i++) {
+		struct json_object *o, *stats;
+
+		if (slot.kind != DEVICE_BLK || !slot.id[0])
+			continue;
+		o = qj_append_object(call->ret);
+		qj_put_str(o, "device", "");
+		qj_put_str(o, "qdev", slot.id);
+		stats = qj_put_object(o, "stats");
+		put_counts(stats, "rd", &slot.blk.read);
+		put_counts(stats, "wr", &slot.blk.write);
+		put_counts(stats, "flush", &slot.blk.flush);
+		put_counts(stats, "unmap", &slot.blk.unmap);
+	}
+	return 0;
+}
+
+/* Each device that has a thread has one of its own, by the device's name; an empty slot's goes by its number. */
+int qmp_query_iothreads(struct qmp_call *call, struct err *err UNUSED)
+{
+	const struct qmp_engine *engine = &call->qmp->engine;
+	struct machine_slot slot;
+
+	call->ret = json_object_new_array();
+	for (size_t i = 0; engine->ops->look(engine->self, i, &slot); i++) {
+		struct json_object *o;
+		char place[32];
+
+		if (slot.tid == 0)
+			continue;
+		(void)snprintf(place, sizeof(place), "slot%zu", i);
+		o = qj_append_object(call->ret);
+		qj_put_str(o, "id", slot.id[0] ? slot.id : place);
+		qj_put_int(o, "thread-id", slot.tid);
+	}
+	return 0;
+}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/open.h"
 #include "vmm/tap.h"
 
 /* "a:b:c", each a name of getfd; taken one by one. */
@@ -40,6 +41,9 @@ static int open_tap(struct qmp_call *call, struct backend *netdev, struct err *e
 	if (!ifname)
 		return take_names(call, qj_str(call->args, qj_get(call->args, "fd") ? "fd" : "fds"),
 				  netdev, err);
+	rc = open_allowed(&call->qmp->engine.backends->fdsets, ifname, "netdev_add", err);
+	if (rc < 0)
+		return rc;
 	rc = tap_open(ifname, (unsigned int)queues, netdev->tap_fds, err);
 	if (rc == 0)
 		netdev->ntaps = (unsigned int)queues;

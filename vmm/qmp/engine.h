@@ -33,6 +33,8 @@ struct qmp_engine_ops {
 	int (*plug)(void *self, struct machine_device *device, const char *id, int addr,
 		    struct err *err);
 	int (*unplug)(void *self, const char *id, struct err *err);
+	/* machine_look; a device of the command line has its id there too. */
+	bool (*look)(void *self, size_t idx, struct machine_slot *out);
 	/* 0 when the thread does not run. */
 	pid_t (*vcpu_tid)(void *self, uint32_t idx);
 };

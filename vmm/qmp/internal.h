@@ -142,6 +142,8 @@ QMP_HANDLER(qmp_closefd);
 QMP_HANDLER(qmp_blockdev_add);
 QMP_HANDLER(qmp_blockdev_del);
 QMP_HANDLER(qmp_query_block);
+QMP_HANDLER(qmp_query_blockstats);
+QMP_HANDLER(qmp_query_iothreads);
 /* cmd_net.c */
 QMP_HANDLER(qmp_netdev_add);
 QMP_HANDLER(qmp_netdev_del);
