@@ -525,6 +525,7 @@ static void test_lock_of_spare(void **state)
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", disk.fd);
 	other = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(kept >= 0);
 	fake_init(&f.d);
 	assert_int_equal(dev_blk_create(&none, f.d.mem, f.d.loop, &f.dev, NULL), 0);
 	assert_int_equal(dev_blk_fill(f.dev, &disk, NULL), 0);
