@@ -11,6 +11,8 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
@@ -360,6 +362,46 @@ static void test_queues(void **state)
 	stop(&f);
 }
 
+static void delete_interface(const char *ifname)
+{
+	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg info;
+	} msg = {
+		.h = {.nlmsg_len = sizeof(msg),
+		      .nlmsg_type = RTM_DELLINK,
+		      .nlmsg_flags = NLM_F_REQUEST},
+		.info = {.ifi_index = (int)if_nametoindex(ifname)},
+	};
+
+	assert_int_equal(send(fd, &msg, sizeof(msg), 0), sizeof(msg));
+	assert_int_equal(if_nametoindex(ifname), 0);
+}
+
+/* Somebody deletes the interface: the link is down and the guest's frames are swallowed. */
+static void test_interface_deleted(void **state)
+{
+	static const struct virtio_net_hdr_v1 plain;
+	struct tap_fixture f;
+	uint32_t len;
+	uint16_t head;
+
+	(void)state;
+	for (unsigned pairs = 1; pairs <= PAIRS; pairs++) {
+		start(&f, UINT64_MAX, pairs);
+		assert_int_equal(net_link(&f.net), VIRTIO_NET_S_LINK_UP);
+		delete_interface("tap0");
+		fake_run(&f.net.d, 1);
+		assert_int_equal(net_link(&f.net), 0);
+		guest_sends(&f, 0, &plain, 1);
+		assert_true(fake_used(&f.net.d, TX, &head, &len));
+		assert_false(net_is_broken(&f.net));
+		dev_net_empty(f.net.dev);
+		stop(&f);
+	}
+}
+
 static int open_tun(const char *name, int flags)
 {
 	struct ifreq ifr = {.ifr_flags = (short)flags};
@@ -422,9 +464,13 @@ static void test_open_by_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_ways),    cmocka_unit_test(test_offloads),
-		cmocka_unit_test(test_filter),       cmocka_unit_test(test_filter_overflow),
-		cmocka_unit_test(test_queues),       cmocka_unit_test(test_taps_that_cannot_be),
+		cmocka_unit_test(test_both_ways),
+		cmocka_unit_test(test_offloads),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_filter_overflow),
+		cmocka_unit_test(test_queues),
+		cmocka_unit_test(test_interface_deleted),
+		cmocka_unit_test(test_taps_that_cannot_be),
 		cmocka_unit_test(test_open_by_name),
 	};
 
