@@ -529,8 +529,10 @@ install: all
 	ln -sf nacre $(DESTDIR)$(PREFIX)/bin/containerd-shim-nacre-v2
 	install -m 755 $(O)/bin/vmm $(O)/bin/kvm-probe $(DESTDIR)$(PREFIX)/libexec/nacre/
 	install -m 644 $(O)/guest/kernel-$(ARCH) $(O)/guest/initramfs-$(ARCH) $(DESTDIR)$(PREFIX)/share/nacre/
-	install -d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
+		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 docs/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7/
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 
 # What the test host copies over its root file system.
