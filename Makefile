@@ -209,6 +209,7 @@ RUNTIME := \
 	runtime/lifecycle.o \
 	runtime/monitor.o \
 	runtime/monitor_client.o \
+	runtime/monitor_jail.o \
 	runtime/monitor_spawn.o \
 	runtime/mount_points.o \
 	runtime/network.o \
@@ -223,6 +224,7 @@ RUNTIME := \
 	runtime/resources.o \
 	runtime/rootfs_mount.o \
 	runtime/sandbox.o \
+	runtime/sandbox_cgroup.o \
 	runtime/shared_tree.o \
 	runtime/shim.o \
 	runtime/shim_delete.o \

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "config/json.h"
+#include "runtime/sandbox_cgroup.h"
 
 #define RESOURCES_VERSION   1
 #define RESOURCES_MAX_BYTES (1u << 20)
@@ -83,15 +84,25 @@ static int append(const char *state_dir, struct json_object *entry, struct err *
 	return path_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, err);
 }
 
-int resources_add_file(const char *state_dir, const char *path, struct err *err)
+static int add_path(const char *state_dir, const char *kind, const char *path, struct err *err)
 {
 	struct json_object *entry = json_object_new_object();
 
 	if (entry) {
-		json_object_object_add(entry, "kind", json_object_new_string("file"));
+		json_object_object_add(entry, "kind", json_object_new_string(kind));
 		json_object_object_add(entry, "path", json_object_new_string(path));
 	}
 	return append(state_dir, entry, err);
+}
+
+int resources_add_file(const char *state_dir, const char *path, struct err *err)
+{
+	return add_path(state_dir, "file", path, err);
+}
+
+int resources_add_cgroup(const char *state_dir, const char *path, struct err *err)
+{
+	return add_path(state_dir, "cgroup", path, err);
 }
 
 int resources_add_process(const char *state_dir, const char *what, const struct procid *id,
@@ -208,6 +219,8 @@ static void unlink_files(struct json_object *list)
 		struct json_object *entry = json_object_array_get_idx(list, i - 1);
 		const char *path = entry_text(entry, "path");
 
+		if (strcmp(entry_text(entry, "kind"), "cgroup") == 0)
+			sandbox_cgroup_remove(path);
 		if (strcmp(entry_text(entry, "kind"), "file") == 0 && path[0] == '/' &&
 		    unlink(path) && errno != ENOENT)
 			log_error("remove '%s': %s", path, strerror(errno));

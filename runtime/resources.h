@@ -4,6 +4,7 @@
  * monitor that was killed at any point. Version 1:
  *
  *	{"version": 1, "resources": [{"kind": "file", "path": "/run/..."},
+ *	                             {"kind": "cgroup", "path": "/pods/7"},
  *	                             {"kind": "process", "what": "vmm", "pid": 7, "start": 1234},
  *	                             {"kind": "redirect", "netns": "/run/netns/x", "dev": 4, "ino": 9, "link": 2, "tap": 3}]}
  *
@@ -21,6 +22,8 @@
 
 /* A file or socket outside of the state directory; `path` is absolute. */
 int resources_add_file(const char *state_dir, const char *path, struct err *err) MUST_CHECK;
+/* A directory below the root of cgroup v2 (runtime/sandbox_cgroup.h). */
+int resources_add_cgroup(const char *state_dir, const char *path, struct err *err) MUST_CHECK;
 int resources_add_process(const char *state_dir, const char *what, const struct procid *id,
 			  struct err *err) MUST_CHECK;
 

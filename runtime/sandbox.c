@@ -17,7 +17,9 @@
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
 #include "runtime/kvm_probe.h"
+#include "runtime/monitor_jail.h"
 #include "runtime/resources.h"
+#include "runtime/sandbox_cgroup.h"
 #include "runtime/shared_tree.h"
 #include "runtime/state_dir.h"
 #include "runtime/unix_socket.h"
@@ -302,11 +304,14 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 {
 	struct sandbox *s = arg;
 	const struct err fine = ERR_INIT;
+	struct err jail = ERR_INIT;
 
 	if (s->state != SANDBOX_BOOTING)
 		return;
 	if (status->code == 0) {
 		s->state = SANDBOX_READY;
+		if (monitor_jail_enter(&jail))
+			log_warn("sandbox %s: %s", s->id, jail.text);
 		start_record_mark(&s->start, START_AGENT);
 		start_record_guest(&s->start, &answer->times);
 		log_info("sandbox %s: guest is up, Linux %s", s->id, answer->kernel_release);
@@ -373,7 +378,7 @@ static int listen_for_qmp(const struct sandbox *s, int *fd, struct err *err)
 	return path ? unix_listen(path, fd, err) : err_set(err, ENOMEM, "listen for QMP");
 }
 
-static int start_vmm(struct sandbox *s, struct err *err)
+static int start_vmm(struct sandbox *s, int cgroup_fd, struct err *err)
 {
 	AUTO_FD int listener = -1;
 	AUTO_FD int qmp = -1;
@@ -400,6 +405,7 @@ static int start_vmm(struct sandbox *s, struct err *err)
 		.vmm_path = s->config->vmm_path,
 		.vm = s->vm,
 		.shared_dir = s->export_dir,
+		.cgroup_fd = cgroup_fd,
 		.vsock_listen_fd = listener,
 		.agent_fd = agent_theirs,
 		.qmp_fd = qmp,
@@ -420,10 +426,15 @@ static int start_vmm(struct sandbox *s, struct err *err)
 
 static int boot(struct sandbox *s, const struct oci_spec *spec, struct err *err)
 {
+	int cgroup_fd = 0;
 	int rc = vm_plan(s->config, spec, &s->vm, err);
 
 	if (!rc)
-		rc = start_vmm(s, err);
+		rc = sandbox_cgroup_make(spec->cgroups_path, s->state_dir, &cgroup_fd, err);
+	if (!rc)
+		rc = start_vmm(s, cgroup_fd, err);
+	if (cgroup_fd)
+		own_close(&cgroup_fd);
 	if (rc) {
 		vmm_destroy(s->vmm);
 		s->vmm = NULL;
