@@ -343,6 +343,7 @@ UNIT_TESTS := \
 	ttrpc_test \
 	ttrpc_wire_test \
 	virtio_test \
+	vmm_process_test \
 	vsock_data_test \
 	vsock_hostile_test \
 	vsock_test

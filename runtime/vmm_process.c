@@ -245,13 +245,13 @@ static void on_child(void *arg, pid_t pid, int status)
 		(void)snprintf(why, sizeof(why), "the guest ended (%s)", v->reason);
 	else if (v->fault[0])
 		(void)snprintf(why, sizeof(why), "the vmm was ended: %s", v->fault);
-	else if (*message)
-		(void)snprintf(why, sizeof(why), "the vmm ended with status %d: %s", status,
-			       message);
 	else if (status == 128 + SIGSYS)
 		(void)snprintf(why, sizeof(why),
 			       "the vmm was killed by SIGSYS (seccomp): it made a system call that "
 			       "is not on its list");
+	else if (*message)
+		(void)snprintf(why, sizeof(why), "the vmm ended with status %d: %s", status,
+			       message);
 	else if (status > 128)
 		(void)snprintf(why, sizeof(why), "the vmm crashed (signal %d)", status - 128);
 	else
