@@ -91,9 +91,11 @@ VMM := \
 	vmm/arch/x86_64/bzimage.o \
 	vmm/arch/x86_64/cpuid.o \
 	vmm/arch/x86_64/elf.o \
+	vmm/arch/x86_64/linux_params.o \
 	vmm/arch/x86_64/mptable.o \
 	vmm/arch/x86_64/platform.o \
 	vmm/arch/x86_64/probe_guest.o \
+	vmm/arch/x86_64/pvh.o \
 	vmm/arch/x86_64/regs.o \
 	vmm/backends.o \
 	vmm/block/engine.o \

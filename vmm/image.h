@@ -52,6 +52,7 @@ struct kernel_plan {
 	struct gpa end; /* the kernel needs nothing at or above this before it knows its memory */
 	uint64_t initrd_max;        /* the highest address the initramfs may touch */
 	uint32_t cmdline_max_bytes; /* NUL included */
+	uint32_t protocol;          /* how to enter it: the architecture's own */
 };
 
 /*

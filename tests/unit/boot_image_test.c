@@ -117,17 +117,18 @@ static void test_elf(void **state)
 		{"entry after the code", NOTE(entry), MIB + 64, "in no segment"},
 		{"entry before the code", NOTE(entry), MIB - 1, "in no segment"},
 		{"entry in zeroes", NOTE(entry), 2 * MIB, "in no segment"},
-		{"other note type", NOTE(nh.n_type), 17, "no PVH entry"},
-		{"other note name", NOTE(name), 0x6f6e6558, "no PVH entry"},
-		{"name too long", NOTE(nh.n_namesz), UINT32_MAX, "no PVH entry"},
-		{"name without its NUL", NOTE(nh.n_namesz), 3, "no PVH entry"},
+		{"other note type", NOTE(nh.n_type), 17, "neither Linux nor"},
+		{"other note name", NOTE(name), 0x6f6e6558, "neither Linux nor"},
+		{"name too long", NOTE(nh.n_namesz), UINT32_MAX, "neither Linux nor"},
+		{"name without its NUL", NOTE(nh.n_namesz), 3, "neither Linux nor"},
 		{"description cut off", PH(1, p_filesz), sizeof(((struct elf_file *)0)->note) - 4,
-		 "no PVH entry"},
-		{"description too long", NOTE(nh.n_descsz), UINT32_MAX, "no PVH entry"},
-		{"description of another size", NOTE(nh.n_descsz), 6, "no PVH entry"},
-		{"first note swallows the rest", NOTE(other.n_descsz), UINT32_MAX, "no PVH entry"},
-		{"notes past the end", PH(1, p_offset), 4096, "no PVH entry"},
-		{"notes too long", PH(1, p_filesz), 4097, "no PVH entry"},
+		 "neither Linux nor"},
+		{"description too long", NOTE(nh.n_descsz), UINT32_MAX, "neither Linux nor"},
+		{"description of another size", NOTE(nh.n_descsz), 6, "neither Linux nor"},
+		{"first note swallows the rest", NOTE(other.n_descsz), UINT32_MAX,
+		 "neither Linux nor"},
+		{"notes past the end", PH(1, p_offset), 4096, "neither Linux nor"},
+		{"notes too long", PH(1, p_filesz), 4097, "neither Linux nor"},
 		{"32-bit entry", NOTE(nh.n_descsz), 4, NULL},
 	};
 
@@ -174,6 +175,54 @@ static void test_elf_plan(void **state)
 		if (rc == 0)
 			rc = kernel_plan_check(&plan, &cut, MIB, 4 * MIB, NULL);
 		assert_true(rc < 0);
+	}
+}
+
+/* Linux says that it is Linux by a note of its own, and is then entered where the ELF header says. */
+static void test_linux_note(void **state)
+{
+	static const struct {
+		const char *name, *owner;
+		uint32_t type, namesz;
+		uint64_t entry;
+		uint32_t protocol;
+		uint64_t pc; /* 0: refused */
+	} cases[] = {
+		{"Linux", "Linux", 0x100, 6, MIB + 32, X86_PROTOCOL_LINUX64, MIB + 32},
+		{"entry after the code", "Linux", 0x100, 6, MIB + 64, X86_PROTOCOL_LINUX64, 0},
+		{"other note of Linux", "Linux", 0x101, 6, MIB + 32, X86_PROTOCOL_PVH, MIB + 16},
+		{"other owner", "linux", 0x100, 6, MIB + 32, X86_PROTOCOL_PVH, MIB + 16},
+		{"longer owner", "Linuxes", 0x100, 8, MIB + 32, X86_PROTOCOL_PVH, MIB + 16},
+		{"owner cut short", "Linux", 0x100, 5, MIB + 32, X86_PROTOCOL_PVH, MIB + 16},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct {
+			struct elf_file f;
+			struct {
+				Elf64_Nhdr nh;
+				char name[8];
+			} note;
+		} file = {.f = good_elf()};
+		struct kernel_plan plan = {0};
+		int rc;
+
+		print_message("%s\n", cases[i].name);
+		file.f.eh.e_entry = cases[i].entry;
+		file.note.nh = (Elf64_Nhdr){.n_namesz = cases[i].namesz, .n_type = cases[i].type};
+		memcpy(file.note.name, cases[i].owner, strlen(cases[i].owner));
+		/* The third header has the zeroes, which this kernel does without. */
+		file.f.ph[2] = (Elf64_Phdr){.p_type = PT_NOTE,
+					    .p_offset = sizeof(file.f),
+					    .p_filesz = sizeof(file.note)};
+		AUTO_IMAGE struct image image = image_of(&file, sizeof(file));
+		assert_int_equal(elf_decode(&image, &plan, NULL), 0);
+		assert_int_equal(plan.protocol, cases[i].protocol);
+		rc = kernel_plan_check(&plan, &image, MIB, 4 * MIB, NULL);
+		assert_int_equal(rc == 0, cases[i].pc != 0);
+		if (rc == 0)
+			assert_int_equal(plan.entry.v, cases[i].pc);
 	}
 }
 
@@ -319,9 +368,13 @@ static void test_bzimage_short_header(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_elf),        cmocka_unit_test(test_elf_plan),
-		cmocka_unit_test(test_long_notes), cmocka_unit_test(test_too_many_segments),
-		cmocka_unit_test(test_bzimage),    cmocka_unit_test(test_bzimage_short_header),
+		cmocka_unit_test(test_elf),
+		cmocka_unit_test(test_elf_plan),
+		cmocka_unit_test(test_linux_note),
+		cmocka_unit_test(test_long_notes),
+		cmocka_unit_test(test_too_many_segments),
+		cmocka_unit_test(test_bzimage),
+		cmocka_unit_test(test_bzimage_short_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,94 @@ static void test_boot_params(void **state)
 	assert_string_equal(bytes, "a=b c");
 }
 
+/* The smallest vmlinux: sixteen bytes of kernel and the note by which Linux is known. */
+static struct image vmlinux(void)
+{
+	struct {
+		Elf64_Ehdr eh;
+		Elf64_Phdr ph[2];
+		Elf64_Nhdr nh;
+		char name[8];
+		char text[16];
+	} f = {
+		.eh =
+			{
+				.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB},
+				.e_type = ET_EXEC,
+				.e_machine = EM_X86_64,
+				.e_entry = MIB + 4,
+				.e_phoff = sizeof(f.eh),
+				.e_phentsize = sizeof(Elf64_Phdr),
+				.e_phnum = 2,
+			},
+		.nh = {.n_namesz = 6, .n_type = 0x100},
+		.name = "Linux",
+		.text = "kernel kernel 1",
+	};
+
+	f.ph[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+			       .p_offset = (size_t)((uint8_t *)f.text - (uint8_t *)&f),
+			       .p_filesz = sizeof(f.text),
+			       .p_memsz = sizeof(f.text),
+			       .p_paddr = MIB};
+	f.ph[1] = (Elf64_Phdr){.p_type = PT_NOTE,
+			       .p_offset = (size_t)((uint8_t *)&f.nh - (uint8_t *)&f),
+			       .p_filesz = sizeof(f.nh) + sizeof(f.name)};
+	return file_of(&f, sizeof(f), sizeof(f));
+}
+
+/* The address behind `at` as the identity map has it, walked as a processor does. */
+static uint64_t walk(const struct gmem *mem, uint64_t at)
+{
+	uint64_t table = X86_PAGE_TABLES_ADDR;
+	uint64_t entry = 0;
+
+	for (int shift = 39; shift >= 21; shift -= 9) {
+		assert_true(gmem_read(mem, GPA(table + (at >> shift) % 512 * 8), &entry, 8));
+		assert_int_equal(entry & 3, 3);
+		assert_int_equal(entry >> 7 & 1, shift == 21);
+		table = entry & ~0xfffULL;
+	}
+	return table + at % (2 * MIB);
+}
+
+/* By the 64-bit protocol: boot parameters with a seed that differs from boot to boot, and a map of 4 GiB. */
+static void test_vmlinux(void **state)
+{
+	static const uint64_t mapped[] = {0, MIB + 4, GIB - 1, GIB, 3 * GIB + 5, 4 * GIB - 1};
+	struct image kernel = vmlinux();
+	struct arch_boot boot = {&kernel, NULL, "a=b c", 1};
+	uint8_t seeds[2][32];
+	const uint8_t zero[32] = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(32 * MIB);
+		struct arch_entry entry;
+		struct boot_params p;
+		struct setup_data data;
+
+		assert_int_equal(arch_boot_load(&boot, mem, &entry, NULL), 0);
+		assert_int_equal(entry.protocol, X86_PROTOCOL_LINUX64);
+		assert_int_equal(entry.pc.v, MIB + 4);
+		assert_true(gmem_read(mem, entry.info, &p, sizeof(p)));
+		assert_int_equal(p.hdr.header, 0x53726448);
+		assert_int_equal(p.hdr.boot_flag, 0xaa55);
+		assert_int_equal(p.sentinel, 0);
+		assert_int_equal(p.e820_entries, 3);
+		assert_true(gmem_read(mem, GPA(p.hdr.setup_data), &data, sizeof(data)));
+		assert_int_equal(data.next, 0);
+		assert_int_equal(data.type, SETUP_RNG_SEED);
+		assert_int_equal(data.len, 32);
+		assert_true(gmem_read(mem, GPA(p.hdr.setup_data + sizeof(data)), seeds[i], 32));
+		assert_memory_not_equal(seeds[i], zero, 32);
+		for (size_t k = 0; k < ARRAY_SIZE(mapped); k++)
+			assert_int_equal(walk(mem, mapped[k]), mapped[k]);
+	}
+	assert_memory_not_equal(seeds[0], seeds[1], 32);
+	(void)close(kernel.fd);
+}
+
 static void test_refused(void **state)
 {
 	char line[102];
@@ -285,7 +374,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ram_ranges),  cmocka_unit_test(test_initrd_place),
 		cmocka_unit_test(test_boot_params), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_mptable),     cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_vmlinux),     cmocka_unit_test(test_mptable),
+		cmocka_unit_test(test_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

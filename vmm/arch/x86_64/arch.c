@@ -119,8 +119,13 @@ static int set_cpuid(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus, str
 int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus,
 		   const struct arch_entry *entry, struct err *err)
 {
-	uint32_t info = (uint32_t)entry->info.v;
 	bool pvh = entry->protocol == X86_PROTOCOL_PVH;
+	const struct regs_entry regs = {
+		.pc = entry->pc,
+		.rbx = pvh ? entry->info.v : 0,
+		.rsi = pvh ? 0 : entry->info.v,
+		.long_mode = entry->protocol == X86_PROTOCOL_LINUX64,
+	};
 	int rc = set_cpuid(kvm, vcpu, vcpus, err);
 
 	if (rc == 0)
@@ -128,6 +133,6 @@ int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t vcpus,
 	if (rc == 0)
 		rc = regs_set_lint(vcpu, err);
 	if (rc == 0 && vcpu->idx == 0)
-		rc = regs_set_flat(vcpu, entry->pc, pvh ? info : 0, pvh ? 0 : info, err);
+		rc = regs_set_entry(vcpu, &regs, err);
 	return rc;
 }

@@ -72,7 +72,7 @@ static void sanitize(struct setup_header *h)
 int bzimage_decode(const struct image *image, struct kernel_plan *out, struct setup_header *header,
 		   struct err *err)
 {
-	struct kernel_plan plan = {.nsegments = 1};
+	struct kernel_plan plan = {.nsegments = 1, .protocol = X86_PROTOCOL_LINUX};
 	struct setup_header h;
 	uint64_t off, len;
 	int rc;

@@ -1,6 +1,7 @@
 /*
- * vmlinux with a PVH entry: program headers say what to load where, a note says where to enter. Section headers are not
- * looked at. References: ELF-64 object file format; Xen, docs/misc/pvh.pandoc.
+ * ELF kernels: program headers say what to load where, notes say what it is and where to enter. Section headers are not
+ * looked at. References: ELF-64 object file format; linux, Documentation/arch/x86/boot.rst, "64-bit Boot Protocol"; Xen,
+ * docs/misc/pvh.pandoc.
  */
 #include <elf.h>
 #include <errno.h>
@@ -9,11 +10,13 @@
 #include "base/cursor.h"
 #include "vmm/arch/x86_64/kernel.h"
 
+/* linux, include/linux/build-salt.h; Xen, public/elfnote.h */
+#define LINUX_ELFNOTE_BUILD_SALT 0x100
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 #define NOTES_MAX_BYTES          4096
 #define PHDRS_MAX                64
 
-/* x86's COMMAND_LINE_SIZE; PVH has no field for it. */
+/* x86's COMMAND_LINE_SIZE; an ELF file has no field for it. */
 #define CMDLINE_BYTES 2048
 
 #define PAGE_BYTES 4096ULL
@@ -38,8 +41,35 @@ static int check_header(const struct image *image, const Elf64_Ehdr *eh, struct 
 	return 0;
 }
 
-/* True when the note was found; `entry` is set then. Names and descriptions are padded to `align`. */
-static bool find_entry(const void *notes, size_t len, size_t align, uint64_t *entry)
+/* What the notes say. */
+struct found {
+	bool is_linux;
+	bool has_pvh;
+	uint64_t pvh_entry;
+};
+
+static bool name_is(const char *name, uint32_t len, const char *want)
+{
+	return len == strlen(want) + 1 && !memcmp(name, want, len);
+}
+
+static void take_note(uint32_t type, const char *name, uint32_t namesz, struct cursor desc,
+		      struct found *out)
+{
+	size_t len = desc.left;
+
+	if (type == LINUX_ELFNOTE_BUILD_SALT && name_is(name, namesz, "Linux"))
+		out->is_linux = true;
+	if (type != XEN_ELFNOTE_PHYS32_ENTRY || !name_is(name, namesz, "Xen") || out->has_pvh)
+		return;
+	if (len != 4 && len != 8)
+		return;
+	out->has_pvh = true;
+	out->pvh_entry = len == 4 ? cursor_u32(&desc) : cursor_u64(&desc);
+}
+
+/* Names and descriptions are padded to `align`. What comes before a malformed note counts. */
+static void scan_notes(const void *notes, size_t len, size_t align, struct found *out)
 {
 	struct cursor c = cursor_of(notes, len);
 
@@ -53,30 +83,24 @@ static bool find_entry(const void *notes, size_t len, size_t align, uint64_t *en
 		(void)cursor_take(&c, (align - namesz % align) % align);
 		desc = cursor_take(&c, descsz);
 		if (c.bad)
-			return false;
-		if (type == XEN_ELFNOTE_PHYS32_ENTRY && namesz == 4 && !memcmp(name, "Xen", 4) &&
-		    (descsz == 4 || descsz == 8)) {
-			struct cursor d = cursor_of(desc, descsz);
-
-			*entry = descsz == 4 ? cursor_u32(&d) : cursor_u64(&d);
-			return true;
-		}
+			return;
+		take_note(type, name, namesz, cursor_of(desc, descsz), out);
 		/* The last note's padding may be missing. */
 		if (c.left > 0)
 			(void)cursor_take(&c, (align - descsz % align) % align);
 	}
-	return false;
 }
 
-static bool read_note(const struct image *image, const Elf64_Phdr *ph, uint64_t *entry)
+static void read_notes(const struct image *image, const Elf64_Phdr *ph, struct found *out)
 {
 	uint8_t notes[NOTES_MAX_BYTES];
 
 	if (ph->p_filesz > sizeof(notes) || !image_read(image, ph->p_offset, notes, ph->p_filesz))
-		return false;
+		return;
 	/* Notes are padded to 4 bytes whatever the segment's alignment says, but for those of 8 (GNU properties). */
-	return find_entry(notes, ph->p_filesz, 4, entry) ||
-	       (ph->p_align == 8 && find_entry(notes, ph->p_filesz, 8, entry));
+	scan_notes(notes, ph->p_filesz, 4, out);
+	if (!out->is_linux && !out->has_pvh && ph->p_align == 8)
+		scan_notes(notes, ph->p_filesz, 8, out);
 }
 
 static int add_segment(const struct image *image, const Elf64_Phdr *ph, struct kernel_plan *plan,
@@ -108,7 +132,7 @@ int elf_decode(const struct image *image, struct kernel_plan *out, struct err *e
 		.initrd_max = UINT32_MAX,
 		.cmdline_max_bytes = CMDLINE_BYTES,
 	};
-	bool entry_found = false;
+	struct found found = {0};
 	Elf64_Ehdr eh;
 	int rc;
 
@@ -124,15 +148,17 @@ int elf_decode(const struct image *image, struct kernel_plan *out, struct err *e
 			return refuse(image, "ELF program headers end after the file", err);
 		if (ph.p_type == PT_LOAD)
 			rc = add_segment(image, &ph, &plan, err);
-		else if (ph.p_type == PT_NOTE && !entry_found)
-			entry_found = read_note(image, &ph, &plan.entry.v);
+		else if (ph.p_type == PT_NOTE)
+			read_notes(image, &ph, &found);
 	}
 	if (rc < 0)
 		return rc;
-	if (!entry_found)
+	if (!found.is_linux && !found.has_pvh)
 		return refuse(image,
-			      "no PVH entry point: build it with CONFIG_PVH=y, or use bzImage",
+			      "neither Linux nor with a PVH entry point: use a vmlinux or bzImage",
 			      err);
+	plan.protocol = found.is_linux ? X86_PROTOCOL_LINUX64 : X86_PROTOCOL_PVH;
+	plan.entry = GPA(found.is_linux ? eh.e_entry : found.pvh_entry);
 	*out = plan;
 	return 0;
 }

@@ -5,7 +5,8 @@
  *	             | MP floating pointer  0x10   |  first place a kernel looks
  *	             | GDT                  0x500  |
  *	             | hvm_start_info       0x6000 |  PVH
- *	             | boot_params          0x7000 |  bzImage
+ *	             | boot_params          0x7000 |  Linux, with setup_data and its seed behind
+ *	             | page tables          0x9000 |  64-bit entry: the first 4 GiB as they are
  *	             | command line        0x20000 |
  *	             | RAM                         |
  *	0x0009_e000  | MP table, reserved          |
@@ -31,6 +32,8 @@
 #define X86_GDT_ADDR         0x500ULL
 #define X86_START_INFO_ADDR  0x6000ULL
 #define X86_BOOT_PARAMS_ADDR 0x7000ULL
+#define X86_SETUP_DATA_ADDR  0x8000ULL
+#define X86_PAGE_TABLES_ADDR 0x9000ULL /* PML4, PDPT, four PDs */
 #define X86_CMDLINE_ADDR     0x20000ULL
 #define X86_MPTABLE_ADDR     0x9e000ULL
 #define X86_MPTABLE_BYTES    0x2000ULL

@@ -24,7 +24,7 @@ static const uint8_t code[] = {
 
 void arch_probe_load(struct gmem *mem, struct arch_entry *entry, struct arch_probe *out)
 {
-	regs_write_gdt(mem);
+	regs_write_tables(mem, false);
 	BUG_ON(!gmem_write(mem, GPA(CODE_ADDR), code, sizeof(code)));
 	*entry = (struct arch_entry){.pc = GPA(CODE_ADDR), .protocol = X86_PROTOCOL_LINUX};
 	*out = (struct arch_probe){.counter = GPA(COUNTER_ADDR), .insns_per_count = LOOP_INSNS};

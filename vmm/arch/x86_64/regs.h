@@ -1,21 +1,29 @@
 /*
- * Registers of a vCPU at its first instruction: 32-bit protected mode without paging, flat segments (PVH and the 32-bit
- * Linux boot protocol agree on that), and the MSRs a firmware would have set.
+ * Registers of a vCPU at its first instruction: flat segments, and either 32-bit protected mode without paging (PVH and the
+ * 32-bit Linux boot protocol agree on that) or long mode with an identity map (the 64-bit Linux boot protocol); and the MSRs
+ * a firmware would have set.
  */
 #ifndef NACRE_VMM_ARCH_X86_64_REGS_H
 #define NACRE_VMM_ARCH_X86_64_REGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
 #include "vmm/gmem.h"
 #include "vmm/kvm.h"
 
-/* The flat GDT that regs_set_flat's selectors come from, at X86_GDT_ADDR. */
-void regs_write_gdt(struct gmem *mem);
+/* What regs_set_entry's registers point to: the GDT at X86_GDT_ADDR, for long mode page tables at X86_PAGE_TABLES_ADDR. */
+void regs_write_tables(struct gmem *mem, bool long_mode);
 
-/* `ebx` and `esi` as the protocol has them, all other general registers zero. */
-int regs_set_flat(struct kvm_vcpu *vcpu, struct gpa pc, uint32_t ebx, uint32_t esi,
-		  struct err *err) MUST_CHECK;
+struct regs_entry {
+	struct gpa pc;
+	uint64_t rbx, rsi; /* as the protocol has them; all other general registers are zero */
+	bool long_mode;
+};
+int regs_set_entry(struct kvm_vcpu *vcpu, const struct regs_entry *entry,
+		   struct err *err) MUST_CHECK;
 
 /* Memory types, the fast string bit. */
 int regs_set_msrs(struct kvm_vcpu *vcpu, struct err *err) MUST_CHECK;
