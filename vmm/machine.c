@@ -220,6 +220,17 @@ static int make_vcpus(struct machine *m, const struct machine_config *c, struct 
 	return 0;
 }
 
+static uint32_t used_irqs(const struct machine *m)
+{
+	uint32_t irqs = m->serial ? 1U << arch_uart().irq : 0;
+	size_t n;
+	const struct arch_slot *places = slots_places(m->slots, &n);
+
+	for (size_t i = 0; i < n; i++)
+		irqs |= 1U << places[i].irq;
+	return irqs;
+}
+
 int machine_boot(struct machine *m, struct err *err)
 {
 	struct arch_boot boot = {
@@ -227,6 +238,7 @@ int machine_boot(struct machine *m, struct err *err)
 		.initrd = m->initrd.fd >= 0 ? &m->initrd : NULL,
 		.cmdline = m->cmdline,
 		.vcpus = m->nvcpus,
+		.irqs = used_irqs(m),
 	};
 	struct arch_entry entry;
 	int rc = arch_boot_load(&boot, m->mem, &entry, err);

@@ -73,6 +73,7 @@ struct arch_boot {
 	const struct image *initrd; /* NULL: none */
 	const char *cmdline;
 	uint32_t vcpus;
+	uint32_t irqs; /* bit n: interrupt line n has a device, or may get one */
 };
 /* Loads kernel and initramfs into memory that is zero and describes the machine to them. */
 int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_entry *out,

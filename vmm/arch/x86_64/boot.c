@@ -118,7 +118,7 @@ int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_e
 	if (rc < 0)
 		return rc;
 	regs_write_tables(mem, plan.protocol == X86_PROTOCOL_LINUX64);
-	mptable_write(mem, boot->vcpus);
+	mptable_write(mem, boot->vcpus, boot->irqs);
 	*out = (struct arch_entry){.pc = plan.entry, .info = info, .protocol = plan.protocol};
 	return 0;
 }

@@ -47,6 +47,7 @@
 #define X86_VIRTIO_IRQ        5U
 #define X86_VIRTIO_LINES      19U /* what the I/O APIC has free: 5 to 23 */
 #define X86_IOAPIC_PINS       24U
+#define X86_TIMER_LINE        1U /* bit 0: the PIT's */
 
 #define X86_IOAPIC_ADDR   0xfec00000ULL
 #define X86_LAPIC_ADDR    0xfee00000ULL

@@ -142,7 +142,24 @@ static void add_cpus(struct table *t, uint32_t vcpus)
 	}
 }
 
-static void add_interrupts(struct table *t)
+static void add_lines(struct table *t, uint32_t irqs)
+{
+	for (uint8_t pin = 0; pin < X86_IOAPIC_PINS; pin++) {
+		struct mp_int irq = {
+			.type = ENTRY_INT,
+			.kind = INT_VECTORED,
+			.bus_irq = pin,
+			.apic = X86_IOAPIC_ID,
+			.pin = pin,
+		};
+
+		if (irqs & 1U << pin)
+			add(t, &irq, sizeof(irq));
+	}
+}
+
+/* A kernel sets up every line that it is told of, at twenty accesses to the I/O APIC and eight files of sysfs each. */
+static void add_interrupts(struct table *t, uint32_t irqs)
 {
 	struct mp_bus bus = {.type = ENTRY_BUS, .id = 0, .name = {'I', 'S', 'A', ' ', ' ', ' '}};
 	struct mp_ioapic ioapic = {
@@ -157,17 +174,7 @@ static void add_interrupts(struct table *t)
 
 	add(t, &bus, sizeof(bus));
 	add(t, &ioapic, sizeof(ioapic));
-	for (uint8_t pin = 0; pin < X86_IOAPIC_PINS; pin++) {
-		struct mp_int irq = {
-			.type = ENTRY_INT,
-			.kind = INT_VECTORED,
-			.bus_irq = pin,
-			.apic = X86_IOAPIC_ID,
-			.pin = pin,
-		};
-
-		add(t, &irq, sizeof(irq));
-	}
+	add_lines(t, irqs | X86_TIMER_LINE);
 	add(t, &extint, sizeof(extint));
 	add(t, &nmi, sizeof(nmi));
 }
@@ -189,7 +196,7 @@ static void finish(struct table *t)
 	memcpy(t->bytes, &header, sizeof(header));
 }
 
-void mptable_write(struct gmem *mem, uint32_t vcpus)
+void mptable_write(struct gmem *mem, uint32_t vcpus, uint32_t irqs)
 {
 	struct table t = {.len = sizeof(struct mp_header)};
 	struct mp_pointer pointer = {
@@ -201,7 +208,7 @@ void mptable_write(struct gmem *mem, uint32_t vcpus)
 
 	BUG_ON(vcpus == 0 || vcpus > X86_MAX_VCPUS);
 	add_cpus(&t, vcpus);
-	add_interrupts(&t);
+	add_interrupts(&t, irqs);
 	finish(&t);
 	pointer.checksum = checksum(&pointer, sizeof(pointer));
 	BUG_ON(!gmem_write(mem, GPA(X86_MPTABLE_ADDR), t.bytes, t.len));

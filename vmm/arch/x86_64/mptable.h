@@ -9,7 +9,10 @@
 
 #include "vmm/gmem.h"
 
-/* `vcpus` is 1..X86_MAX_VCPUS; the places are those of layout.h, which are RAM. */
-void mptable_write(struct gmem *mem, uint32_t vcpus);
+/*
+ * `vcpus` is 1..X86_MAX_VCPUS; bit n of `irqs` says that line n has a device. The places are those of layout.h, which are
+ * RAM.
+ */
+void mptable_write(struct gmem *mem, uint32_t vcpus, uint32_t irqs);
 
 #endif
