@@ -574,9 +574,15 @@ fuzz: fuzz-targets
 			$(O)/fuzz/new/$$t tests/fuzz/corpus/$${t%_fuzz} || exit 1; \
 	done
 
+# make bench [GROUPS="starts memory"]: figures beside QEMU's, runc's and crun's; needs what `make stage` makes.
+bench: where
+	@packaging/ensure-packages packaging/packages packaging/guest/packages tests/images/packages \
+		$$(tests/where --packages)
+	@$(MAKE) -s -j2 all && $(MAKE) -s stage && tests/bench/run $(GROUPS)
+
 clean:
 	$(Q)rm -rf $(O)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
-.PHONY: all check clean demo fuzz fuzz-targets guest guests install lint print-fuzz-targets print-unit-tests \
+.PHONY: all bench check clean demo fuzz fuzz-targets guest guests install lint print-fuzz-targets print-unit-tests \
 	stage unit-tests where FORCE

@@ -47,14 +47,15 @@ def qemu_version():
     return out.splitlines()[0]
 
 
-def cpu_args(cpus, icount):
+def cpu_args(cpus, icount, rdrand):
     if not icount:
         return ["-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,+npt", "-smp", str(cpus)]
-    # One instruction is one nanosecond, and no run differs from another: no wall clock, no random
-    # instruction, one thread. More than one CPU hangs.
+    # One instruction is one nanosecond, and no run differs from another: no wall clock, one thread,
+    # and random instructions, if at all, from the seed. More than one CPU hangs.
+    model = "EPYC,+svm,+npt" if rdrand else "EPYC,+svm,+npt,-rdrand,-rdseed"
     return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1",
             "-rtc", "base=2026-01-01,clock=vm", "-seed", "1",
-            "-cpu", "EPYC,+svm,+npt,-rdrand,-rdseed"]
+            "-cpu", model]
 
 
 def kernel_args(host_dir, icount):
@@ -80,11 +81,11 @@ def device_args(host_dir):
 
 
 class Machine:
-    def __init__(self, host_dir, memory_mib, cpus, icount):
+    def __init__(self, host_dir, memory_mib, cpus, icount, rdrand=False):
         self.host_dir = host_dir
         self.prepared = ""  # what else a saved state holds
         self.memory_mib = memory_mib
-        self.args = (cpu_args(cpus, icount) + kernel_args(host_dir, icount) +
+        self.args = (cpu_args(cpus, icount, rdrand) + kernel_args(host_dir, icount) +
                      device_args(host_dir))
         self.console = os.memfd_create("console")
         fcntl.fcntl(self.console, fcntl.F_SETFL, os.O_APPEND)

@@ -1,0 +1,89 @@
+# How long a start takes: exec of the monitor to the guest's first instruction, and to the end of a guest whose init ends at
+# once.
+#
+# The first instruction is seen from outside, alike for every monitor: the kernel's trace events sched_process_exec and
+# kvm_entry, of one process and its children, with the clock of both.
+
+import os
+import re
+import time
+
+import monitors
+
+TRACING = "/sys/kernel/tracing"
+EVENT = re.compile(r"\s(\d+)\.(\d{6}): (\w+):")
+
+
+def spawn(argv):
+    out = os.open("/dev/null", os.O_RDWR)
+    pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[
+        (os.POSIX_SPAWN_DUP2, out, fd) for fd in (0, 1, 2)])
+    os.close(out)
+    return pid
+
+
+def wait(pid, argv):
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        raise RuntimeError(f"{argv[0]} ended with status {status}")
+
+
+class Tracer:
+    """A trace buffer of our own, which others' tracing does not see; for this process and its children."""
+
+    def __init__(self):
+        self.dir = f"{TRACING}/instances/nacre-bench"
+        os.makedirs(self.dir, exist_ok=True)
+        self.write("trace_clock", "mono")
+        self.write("options/event-fork", "1")
+        self.write("set_event_pid", str(os.getpid()))
+        # Only the first entry counts: what tracing the others would cost is not measured.
+        self.write("events/kvm/kvm_entry/trigger", "traceoff")
+        self.write("events/kvm/kvm_entry/enable", "1")
+        self.write("events/sched/sched_process_exec/enable", "1")
+
+    def write(self, name, text):
+        with open(f"{self.dir}/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+    def restart(self):
+        self.write("trace", "")
+        self.write("tracing_on", "1")
+
+    def first_us(self, event):
+        with open(f"{self.dir}/trace", encoding="ascii") as file:
+            for line in file:
+                match = EVENT.search(line)
+                if match and match[3] == event:
+                    return int(match[1]) * 1000000 + int(match[2])
+        raise RuntimeError(f"no event {event} in {self.dir}/trace")
+
+    def close(self):
+        self.write("events/enable", "0")
+        self.write("events/kvm/kvm_entry/trigger", "!traceoff")
+        os.rmdir(self.dir)
+
+
+def first_entry(argv):
+    def measure(tracer):
+        tracer.restart()
+        pid = spawn(argv)
+        wait(pid, argv)
+        return {"entry": (tracer.first_us("kvm_entry") -
+                          tracer.first_us("sched_process_exec")) / 1000}
+    return measure
+
+
+def whole(argv):
+    def measure(_):
+        start = time.monotonic_ns()
+        wait(spawn(argv), argv)
+        return {"whole": (time.monotonic_ns() - start) / 1e6}
+    return measure
+
+
+def cases():
+    lines = {"nacre": monitors.nacre(), "qemu": monitors.qemu(),
+             "qemu, our parameters": monitors.qemu(monitors.OURS)}
+    yield ("entry", {name: first_entry(argv) for name, argv in lines.items()})
+    yield ("whole", {name: whole(argv) for name, argv in lines.items()})
