@@ -78,17 +78,21 @@ static int open_images(struct machine *m, const struct machine_config *c, struct
 	return 0;
 }
 
-static int make_vm(struct machine *m, struct machine_config *c, struct err *err)
+static int begin_vm(struct machine *m, struct machine_config *c, struct err *err)
 {
 	int rc = kvm_open(c->kvm_fd, &m->kvm, err);
 
 	if (rc < 0)
 		return rc;
 	c->kvm_fd = -1;
-	rc = kvm_create_vm(m->kvm, err);
-	if (rc < 0)
-		return rc;
-	return arch_vm_init(m->kvm, err);
+	return kvm_create_vm_begin(m->kvm, err);
+}
+
+static int finish_vm(struct machine *m, struct err *err)
+{
+	int rc = kvm_create_vm_end(m->kvm, err);
+
+	return rc < 0 ? rc : arch_vm_init(m->kvm, err);
 }
 
 static int make_memory(struct machine *m, const struct machine_config *c, struct err *err)
@@ -104,6 +108,25 @@ static int make_memory(struct machine *m, const struct machine_config *c, struct
 		rc = address_space_add(&m->memory, &m->ram[i], err);
 	}
 	m->times.memory_us = machine_now_us();
+	return rc;
+}
+
+static struct arch_boot boot_of(struct machine *m)
+{
+	return (struct arch_boot){
+		.kernel = &m->kernel,
+		.initrd = m->initrd.fd >= 0 ? &m->initrd : NULL,
+		.images_loaded = m->images_loaded,
+	};
+}
+
+/* While the VM comes into being on its thread. */
+static int load_images(struct machine *m, struct err *err)
+{
+	struct arch_boot boot = boot_of(m);
+	int rc = arch_boot_load_images(&boot, m->mem, err);
+
+	m->images_loaded = rc == 0;
 	return rc;
 }
 
@@ -233,16 +256,15 @@ static uint32_t used_irqs(const struct machine *m)
 
 int machine_boot(struct machine *m, struct err *err)
 {
-	struct arch_boot boot = {
-		.kernel = &m->kernel,
-		.initrd = m->initrd.fd >= 0 ? &m->initrd : NULL,
-		.cmdline = m->cmdline,
-		.vcpus = m->nvcpus,
-		.irqs = used_irqs(m),
-	};
+	struct arch_boot boot = boot_of(m);
 	struct arch_entry entry;
-	int rc = arch_boot_load(&boot, m->mem, &entry, err);
+	int rc;
 
+	boot.cmdline = m->cmdline;
+	boot.vcpus = m->nvcpus;
+	boot.irqs = used_irqs(m);
+	rc = arch_boot_load(&boot, m->mem, &entry, err);
+	m->images_loaded = false; /* a guest that has run has changed them */
 	for (uint32_t i = 0; rc == 0 && i < m->nvcpus; i++)
 		rc = arch_vcpu_init(m->kvm, vcpu_kvm(m->vcpus[i]), m->nvcpus, &entry, err);
 	return rc;
@@ -284,9 +306,13 @@ int machine_create(struct machine_config *config, struct loop *loop,
 	if (rc == 0)
 		rc = open_images(m, config, err);
 	if (rc == 0)
-		rc = make_vm(m, config, err);
+		rc = begin_vm(m, config, err);
 	if (rc == 0)
 		rc = make_memory(m, config, err);
+	if (rc == 0)
+		rc = load_images(m, err);
+	if (rc == 0)
+		rc = finish_vm(m, err);
 	if (rc == 0)
 		rc = make_devices(m, config, err);
 	if (rc == 0)

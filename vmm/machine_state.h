@@ -38,6 +38,7 @@ struct machine {
 
 	/* What a boot needs, also the next one: the files stay open, since a jailed vmm can open nothing. */
 	struct image kernel;
+	bool images_loaded;  /* memory is as load_images left it */
 	struct image initrd; /* fd -1: none */
 	char *cmdline;
 

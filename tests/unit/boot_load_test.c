@@ -112,7 +112,7 @@ static void test_initrd_place(void **state)
 		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(cases[i].ram);
 		struct image kernel = bzimage((uint32_t)cases[i].max);
 		struct image initrd = file_of("initrd", 6, cases[i].size);
-		struct arch_boot boot = {&kernel, &initrd, "quiet", 1, 0};
+		struct arch_boot boot = {&kernel, &initrd, "quiet", 1, 0, false};
 		struct boot_params params;
 		struct arch_entry entry;
 		struct err err = ERR_INIT;
@@ -141,7 +141,7 @@ static void test_boot_params(void **state)
 {
 	CLEANUP(own_gmem_destroy) struct gmem *mem = ram(4 * GIB);
 	struct image kernel = bzimage(UINT32_MAX);
-	struct arch_boot boot = {&kernel, NULL, "a=b c", 3, 0};
+	struct arch_boot boot = {&kernel, NULL, "a=b c", 3, 0, false};
 	struct boot_params p;
 	struct arch_entry entry;
 	char bytes[16];
@@ -221,7 +221,7 @@ static void test_vmlinux(void **state)
 {
 	static const uint64_t mapped[] = {0, MIB + 4, GIB - 1, GIB, 3 * GIB + 5, 4 * GIB - 1};
 	struct image kernel = vmlinux();
-	struct arch_boot boot = {&kernel, NULL, "a=b c", 1, 0};
+	struct arch_boot boot = {&kernel, NULL, "a=b c", 1, 0, false};
 	uint8_t seeds[2][32];
 	const uint8_t zero[32] = {0};
 
@@ -253,6 +253,35 @@ static void test_vmlinux(void **state)
 	(void)close(kernel.fd);
 }
 
+/* Images that were loaded beforehand are not loaded again, and otherwise are: the first guest has changed them. */
+static void test_images_loaded(void **state)
+{
+	CLEANUP(own_gmem_destroy) struct gmem *mem = ram(32 * MIB);
+	struct image kernel = vmlinux();
+	struct image initrd = file_of("initrd", 6, 6);
+	struct arch_boot boot = {&kernel, &initrd, "", 1, 0, false};
+	struct arch_entry entry;
+	char bytes[6];
+
+	(void)state;
+	assert_int_equal(arch_boot_load_images(&boot, mem, NULL), 0);
+	assert_true(gmem_read(mem, GPA(MIB), bytes, 6));
+	assert_memory_equal(bytes, "kernel", 6);
+	assert_true(gmem_read(mem, GPA(32 * MIB - 4096), bytes, 6));
+	assert_memory_equal(bytes, "initrd", 6);
+	assert_true(gmem_write(mem, GPA(MIB), "guest's", 6));
+	boot.images_loaded = true;
+	assert_int_equal(arch_boot_load(&boot, mem, &entry, NULL), 0);
+	assert_true(gmem_read(mem, GPA(MIB), bytes, 6));
+	assert_memory_equal(bytes, "guest'", 6);
+	boot.images_loaded = false;
+	assert_int_equal(arch_boot_load(&boot, mem, &entry, NULL), 0);
+	assert_true(gmem_read(mem, GPA(MIB), bytes, 6));
+	assert_memory_equal(bytes, "kernel", 6);
+	(void)close(kernel.fd);
+	(void)close(initrd.fd);
+}
+
 static void test_refused(void **state)
 {
 	char line[102];
@@ -264,10 +293,12 @@ static void test_refused(void **state)
 		struct arch_boot boot;
 		const char *error;
 	} cases[] = {
-		{"good", {&kernel, NULL, line + 1, 1, 0}, NULL},
-		{"command line a byte too long", {&kernel, NULL, line, 1, 0}, "too long"},
-		{"kernel is a script", {&text, NULL, "", 1, 0}, "neither an ELF"},
-		{"initramfs is empty", {&kernel, &empty, "", 1, 0}, "initramfs 'file' is empty"},
+		{"good", {&kernel, NULL, line + 1, 1, 0, false}, NULL},
+		{"command line a byte too long", {&kernel, NULL, line, 1, 0, false}, "too long"},
+		{"kernel is a script", {&text, NULL, "", 1, 0, false}, "neither an ELF"},
+		{"initramfs is empty",
+		 {&kernel, &empty, "", 1, 0, false},
+		 "initramfs 'file' is empty"},
 	};
 
 	(void)state;
@@ -309,7 +340,7 @@ static void test_mptable(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
 		CLEANUP(own_gmem_destroy) struct gmem *mem = ram(32 * MIB);
 		struct image kernel = bzimage(UINT32_MAX);
-		struct arch_boot boot = {&kernel, NULL, "", counts[i], lines[i]};
+		struct arch_boot boot = {&kernel, NULL, "", counts[i], lines[i], false};
 		struct arch_entry entry;
 		uint8_t mpf[16], table[8192];
 		uint32_t seen[5] = {0}, pins = 0;
@@ -378,8 +409,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ram_ranges),  cmocka_unit_test(test_initrd_place),
 		cmocka_unit_test(test_boot_params), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_vmlinux),     cmocka_unit_test(test_mptable),
-		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_vmlinux),     cmocka_unit_test(test_images_loaded),
+		cmocka_unit_test(test_mptable),     cmocka_unit_test(test_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,9 +73,13 @@ struct arch_boot {
 	const struct image *initrd; /* NULL: none */
 	const char *cmdline;
 	uint32_t vcpus;
-	uint32_t irqs; /* bit n: interrupt line n has a device, or may get one */
+	uint32_t irqs;      /* bit n: interrupt line n has a device, or may get one */
+	bool images_loaded; /* by arch_boot_load_images, into the same memory */
 };
-/* Loads kernel and initramfs into memory that is zero and describes the machine to them. */
+/* Loads kernel and initramfs into memory that is zero. Needs neither command line nor vCPUs. */
+int arch_boot_load_images(const struct arch_boot *boot, struct gmem *mem,
+			  struct err *err) MUST_CHECK;
+/* Describes the machine to images that lie in `mem` already, or are loaded here first. */
 int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_entry *out,
 		   struct err *err) MUST_CHECK;
 

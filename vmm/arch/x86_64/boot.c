@@ -25,12 +25,11 @@ static uint64_t low_ram_end(const struct gmem *mem)
 	return r.at.v + r.len_bytes;
 }
 
-static int load_initrd(const struct image *image, const struct kernel_plan *plan, struct gmem *mem,
-		       struct x86_initrd *out, struct err *err)
+static int place_initrd(const struct image *image, const struct kernel_plan *plan,
+			const struct gmem *mem, struct x86_initrd *out, struct err *err)
 {
 	uint64_t top = low_ram_end(mem);
 	uint64_t at;
-	int rc;
 
 	if (!image)
 		return 0;
@@ -49,9 +48,6 @@ static int load_initrd(const struct image *image, const struct kernel_plan *plan
 			"give the guest more memory",
 			image->path, (unsigned long long)image->size_bytes >> 10,
 			(unsigned long long)low_ram_end(mem) >> 20);
-	rc = image_load(image, 0, image->size_bytes, mem, GPA(at), err);
-	if (rc < 0)
-		return err_wrap(err, "initramfs");
 	*out = (struct x86_initrd){.at = at, .size_bytes = image->size_bytes};
 	return 0;
 }
@@ -95,30 +91,63 @@ static int write_info(const struct kernel_plan *plan, const struct setup_header 
 	return linux_params_write(mem, header, initrd, err);
 }
 
+struct images {
+	struct kernel_plan plan;
+	struct setup_header header;
+	struct x86_initrd initrd;
+};
+
+static int plan_images(const struct arch_boot *boot, const struct gmem *mem, struct images *out,
+		       struct err *err)
+{
+	int rc = decode(boot->kernel, &out->plan, &out->header, err);
+
+	if (rc == 0)
+		rc = kernel_plan_check(&out->plan, boot->kernel, X86_HIGH_RAM_ADDR,
+				       low_ram_end(mem), err);
+	if (rc == 0)
+		rc = place_initrd(boot->initrd, &out->plan, mem, &out->initrd, err);
+	return rc;
+}
+
+static int load_images(const struct arch_boot *boot, const struct images *images, struct gmem *mem,
+		       struct err *err)
+{
+	int rc = kernel_plan_load(&images->plan, boot->kernel, mem, err);
+
+	if (rc < 0 || !boot->initrd)
+		return rc;
+	rc = image_load(boot->initrd, 0, images->initrd.size_bytes, mem, GPA(images->initrd.at),
+			err);
+	return rc < 0 ? err_wrap(err, "initramfs") : 0;
+}
+
+int arch_boot_load_images(const struct arch_boot *boot, struct gmem *mem, struct err *err)
+{
+	struct images images = {0};
+	int rc = plan_images(boot, mem, &images, err);
+
+	return rc < 0 ? rc : load_images(boot, &images, mem, err);
+}
+
 int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_entry *out,
 		   struct err *err)
 {
-	struct setup_header header = {0};
-	struct kernel_plan plan = {0};
-	struct x86_initrd initrd = {0};
+	struct images images = {0};
+	const struct kernel_plan *plan = &images.plan;
 	struct gpa info;
-	int rc = decode(boot->kernel, &plan, &header, err);
+	int rc = plan_images(boot, mem, &images, err);
 
+	if (rc == 0 && !boot->images_loaded)
+		rc = load_images(boot, &images, mem, err);
 	if (rc == 0)
-		rc = kernel_plan_check(&plan, boot->kernel, X86_HIGH_RAM_ADDR, low_ram_end(mem),
-				       err);
+		rc = load_cmdline(boot->cmdline, plan, mem, err);
 	if (rc == 0)
-		rc = kernel_plan_load(&plan, boot->kernel, mem, err);
-	if (rc == 0)
-		rc = load_initrd(boot->initrd, &plan, mem, &initrd, err);
-	if (rc == 0)
-		rc = load_cmdline(boot->cmdline, &plan, mem, err);
-	if (rc == 0)
-		rc = write_info(&plan, &header, &initrd, mem, &info, err);
+		rc = write_info(plan, &images.header, &images.initrd, mem, &info, err);
 	if (rc < 0)
 		return rc;
-	regs_write_tables(mem, plan.protocol == X86_PROTOCOL_LINUX64);
+	regs_write_tables(mem, plan->protocol == X86_PROTOCOL_LINUX64);
 	mptable_write(mem, boot->vcpus, boot->irqs);
-	*out = (struct arch_entry){.pc = plan.entry, .info = info, .protocol = plan.protocol};
+	*out = (struct arch_entry){.pc = plan->entry, .info = info, .protocol = plan->protocol};
 	return 0;
 }
