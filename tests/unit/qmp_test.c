@@ -189,6 +189,25 @@ static void test_a_client_that_does_not_read_costs_a_bounded_amount(void **state
 	(void)close(client);
 }
 
+/* More answers than are kept for anybody: commands wait for the reader, so that none is lost. */
+static void test_answers_wait_for_who_reads_late(void **state)
+{
+	AUTO_STRBUF struct strbuf many = STRBUF_INIT;
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+	int answers = 0;
+
+	for (int i = 0; i < 150; i++)
+		assert_int_equal(strbuf_addf(&many, "{\"execute\":\"query-qmp-schema\"}"), 0);
+	qmp_world_send(client, many.data, -1);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(loop_step(w->loop, 0, NULL), 0);
+	for (int batch = 0; answers < 150 && batch < 2000; batch++)
+		answers += count_answers(w, client, 10);
+	assert_int_equal(answers, 150);
+	(void)close(client);
+}
+
 static void test_run_commands(void **state)
 {
 	struct qmp_world *w = *state;
@@ -428,6 +447,7 @@ int main(void)
 		WITH_WORLD(test_a_text_without_end_ends_the_client),
 		WITH_WORLD(test_a_fast_client_waits),
 		WITH_WORLD(test_a_client_that_does_not_read_costs_a_bounded_amount),
+		WITH_WORLD(test_answers_wait_for_who_reads_late),
 		WITH_WORLD(test_run_commands),
 		WITH_WORLD(test_powerdown_needs_an_agent),
 		WITH_WORLD(test_the_monitor_hears_what_it_missed),
