@@ -40,7 +40,10 @@ configured() {
 make_running() {
 	bundle "$b" ".process.args = $(args_of sh -c 'while :; do [ -e /q ] && { sh /q >/a.new 2>&1; rm /q; mv /a.new /a; }; sleep 0.1; done')"
 	[ -z "${1:-}" ] || edit_config "$b" "$1"
-	nacre create --bundle "$b" "$id" </dev/null >/dev/null 2>&1
+	nacre create --bundle "$b" "$id" </dev/null >"$BATS_TEST_TMPDIR/create" 2>&1 || {
+		cat "$BATS_TEST_TMPDIR/create" >&2
+		return 1
+	}
 	nacre start "$id"
 }
 
@@ -58,8 +61,7 @@ is() { # is EXPECTED COMMAND...
 }
 
 @test "update changes the limits in the guest, and refuses what the microVM cannot hold" {
-	make_running '.linux.resources.memory.limit = 134217728 | .linux.resources.pids.limit = 50 | .linux.namespaces += [{type: "cgroup"}]
-		| .mounts += [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"]}]'
+	make_running '.linux.resources.memory.limit = 134217728 | .linux.resources.pids.limit = 50'
 	cg=/sys/fs/cgroup
 	[ "$(ask "cat $cg/memory.max $cg/pids.max" | xargs)" = "134217728 50" ]
 	nacre update --memory 64m --pids-limit -1 --cpu-quota 20000 --cpu-period 50000 "$id"

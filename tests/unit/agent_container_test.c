@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/path.h"
 #include "tests/unit/agent_fixture.h"
 
 #define NS                                                                                         \
@@ -391,6 +392,71 @@ static void test_signals(void **state)
 	drop(f, "a");
 }
 
+static int update(struct agent_fixture *f, const char *id, const char *json, struct err *err)
+{
+	Nacre__Agent__V1__UpdateContainerRequest m =
+		NACRE__AGENT__V1__UPDATE_CONTAINER_REQUEST__INIT;
+	AUTO_FREE char *name = strdup(id);
+	AUTO_FREE char *text = strdup(json);
+
+	m.container_id = name;
+	m.resources_json.data = (uint8_t *)text;
+	m.resources_json.len = strlen(text);
+	return agent_call(f, "UpdateContainer", &m.base, NULL, NULL, err);
+}
+
+static bool cgroup_says(struct agent_fixture *f, const char *path, const char *words)
+{
+	AUTO_FREE char *text = NULL;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(path_read(f->cgroup_fd, path, 4096, &text, NULL, &err), 0);
+	return strstr(text, words) != NULL;
+}
+
+static void test_update(void **state)
+{
+	struct agent_fixture *f = need(state);
+	struct err err = ERR_INIT;
+
+	/* A file that is there without any controller. */
+	start_sleeper(f, "a", USUAL);
+	assert_int_equal(update(f, "a", "{\"unified\":{\"cgroup.max.depth\":\"5\"}}", &err), 0);
+	assert_true(cgroup_says(f, "a/cgroup.max.depth", "5\n"));
+	/* What the second file refuses is taken back from the first. */
+	assert_int_equal(update(f, "a",
+				"{\"unified\":{\"cgroup.max.depth\":\"6\",\"no.file\":\"1\"}}",
+				&err),
+			 -ENOENT);
+	assert_true(cgroup_says(f, "a/cgroup.max.depth", "5\n"));
+	assert_int_equal(update(f, "a", "[]", &err), -EINVAL);
+	assert_int_equal(update(f, "none", "{}", &err), -ENOENT);
+	drop(f, "a");
+}
+
+static void test_pause(void **state)
+{
+	struct agent_fixture *f = need(state);
+	struct run run = {.id = "a", .process = "", .spec = "", .args = "[\"true\"]"};
+	struct run_result r;
+	struct err err = ERR_INIT;
+
+	start_sleeper(f, "a", USUAL);
+	assert_int_equal(agent_simple(f, "ResumeContainer", "a", "", &err), -EINVAL);
+	assert_int_equal(agent_simple(f, "PauseContainer", "a", "", &err), 0);
+	assert_true(cgroup_says(f, "a/cgroup.events", "frozen 1"));
+	assert_int_equal(agent_simple(f, "PauseContainer", "a", "", &err), -EBUSY);
+	agent_run_exec(f, &run, &r);
+	assert_string_equal(r.create.text, "cannot exec in a paused container");
+	run_result_done(&r);
+	assert_int_equal(agent_simple(f, "ResumeContainer", "a", "", &err), 0);
+	assert_true(cgroup_says(f, "a/cgroup.events", "frozen 0"));
+	assert_int_equal(agent_simple(f, "PauseContainer", "a", "", &err), 0);
+	assert_int_equal(agent_simple(f, "PauseContainer", "none", "", &err), -ENOENT);
+	/* One that stands still is killed like any other. */
+	drop(f, "a");
+}
+
 static void test_refusals(void **state)
 {
 	const Nacre__Agent__V1__Stdio none = NACRE__AGENT__V1__STDIO__INIT;
@@ -516,6 +582,8 @@ int main(void)
 		cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_exec_terminal),
 		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_shared_pids),
