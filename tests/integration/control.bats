@@ -7,6 +7,10 @@ setup() {
 }
 
 teardown() {
+	if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
+		cat "$STATE/$id/monitor.log" >&2 || true
+		nacre delete --force "$id"
+	fi
 	assert_nothing_left
 }
 
@@ -36,9 +40,11 @@ configured() {
 	export NACRE_CONFIG_DIR=$BATS_TEST_TMPDIR/conf
 }
 
-# A container that writes a line to $b/rootfs/FILE for what it is asked by a file: `ask WORD` waits for the answer.
+# A container that does what it is told by a file in a volume: `ask WORD...` gives what the command prints there.
 make_running() {
-	bundle "$b" ".process.args = $(args_of sh -c 'while :; do [ -e /q ] && { sh /q >/a.new 2>&1; rm /q; mv /a.new /a; }; sleep 0.1; done')"
+	mkdir -p "$b/io"
+	bundle "$b" ".process.args = $(args_of sh -c 'while :; do if [ -e /io/q ]; then sh /io/q >/io/a.new 2>&1; rm /io/q; mv /io/a.new /io/a; fi; sleep 0.1; done')"
+	edit_config "$b" ".mounts += [{destination: \"/io\", type: \"bind\", source: \"$b/io\", options: [\"rbind\", \"rw\"]}]"
 	[ -z "${1:-}" ] || edit_config "$b" "$1"
 	nacre create --bundle "$b" "$id" </dev/null >"$BATS_TEST_TMPDIR/create" 2>&1 || {
 		cat "$BATS_TEST_TMPDIR/create" >&2
@@ -48,10 +54,10 @@ make_running() {
 }
 
 ask() {
-	rm -f "$b/rootfs/a"
-	echo "$*" >"$b/rootfs/q.new" && mv "$b/rootfs/q.new" "$b/rootfs/q"
-	wait_for 30 test -e "$b/rootfs/a"
-	cat "$b/rootfs/a"
+	rm -f "$b/io/a"
+	echo "$*" >"$b/io/q.new" && mv "$b/io/q.new" "$b/io/q"
+	wait_for 30 test -e "$b/io/a"
+	cat "$b/io/a"
 }
 
 is() { # is EXPECTED COMMAND...
@@ -79,11 +85,11 @@ is() { # is EXPECTED COMMAND...
 @test "a larger quota brings vCPUs on line, a smaller one takes them off" {
 	configured '{"default_vcpus": 2, "boot_vcpus": 1, "hotplug_vcpus": 2}'
 	make_running
-	wait_for 20 is 2 ask nproc
+	wait_for 40 is 2 ask nproc
 	nacre update "$id" --cpu-quota 350000 --cpu-period 100000
-	wait_for 20 is 4 ask nproc
+	wait_for 40 is 4 ask nproc
 	nacre update "$id" --cpu-quota 50000
-	wait_for 20 is 2 ask nproc
+	wait_for 40 is 2 ask nproc
 	nacre delete --force "$id"
 }
 
@@ -91,12 +97,12 @@ is() { # is EXPECTED COMMAND...
 	make_running
 	nacre pause "$id"
 	[ "$(nacre state "$id" | jq -r .status)" = paused ]
-	echo 'echo went on' >"$b/rootfs/q"
+	echo 'echo went on' >"$b/io/q"
 	run --separate-stderr nacre pause "$id"
 	assert_one_clear_line "already paused"
-	! wait_for 2 test -e "$b/rootfs/a"
+	! wait_for 2 test -e "$b/io/a"
 	nacre resume "$id"
-	wait_for 30 grep -q "went on" "$b/rootfs/a"
+	wait_for 30 grep -q "went on" "$b/io/a"
 	[ "$(nacre state "$id" | jq -r .status)" = running ]
 	run --separate-stderr nacre resume "$id"
 	assert_one_clear_line "not paused"
@@ -112,7 +118,8 @@ is() { # is EXPECTED COMMAND...
 	ctr task ls | grep "$id.*RUNNING"
 	ctr task kill --signal SIGKILL "$id"
 	wait_for 20 sh -c "ctr task ls | grep '$id.*STOPPED'"
-	ctr task delete "$id"
+	run ctr task delete "$id" # its status is the task's
+	[ "$status" -eq 137 ]
 	ctr container delete "$id"
 }
 
