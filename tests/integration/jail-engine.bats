@@ -1,0 +1,20 @@
+# The jail around an engine that is run by hand: every QMP command, a plugged disk and network, resets.
+load lib.bash
+
+@test "a jailed engine answers every QMP command" {
+	local dir=$BATS_TEST_TMPDIR
+	mkdir "$dir/root"
+	truncate -s 1M "$dir/disk" "$dir/other"
+	setpriv --clear-groups unshare --map-root-user --mount --pid --ipc --uts --fork --kill-child \
+		/usr/libexec/nacre/vmm -jail "$dir/root" -S -machine microvm,hotplug-blk=1,hotplug-net=1 \
+		-kernel /usr/share/nacre/kernel-x86_64 -initrd /usr/share/nacre/initramfs-x86_64 -m 128 -smp 1,maxcpus=2 \
+		-serial "file:$dir/console" -qmp "unix:$dir/qmp,server,nowait" -drive "id=d,file=$dir/disk" \
+		-device virtio-blk-device,drive=d -device virtio-rng-device -device virtio-fs-device,tag=t \
+		-device virtio-vsock-device,guest-cid=3 2>"$dir/messages" 3>&- &
+	engine=$!
+	wait_for 20 test -S "$dir/qmp"
+	python3 "$BATS_TEST_DIRNAME/qmp_in_jail.py" "$dir/qmp" "$dir/other"
+	wait_status $engine
+	[ "$status" -eq 0 ]
+	[ ! -s "$dir/messages" ]
+}
