@@ -460,6 +460,8 @@ $(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
 $(NET_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/net_fixture.o
 $(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o
 $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
+# Runs them once more, in a user namespace.
+$(O)/tests/unit/jail_test: | $(addprefix $(O)/tests/unit/,fs_attr_test fs_dir_test fs_io_test fs_test)
 $(O)/tests/unit/qmp_backends_test $(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -190,6 +191,29 @@ static void test_no_jail_without_namespaces(void **state)
 	assert_int_equal(jail.root_fd, -1);
 }
 
+/* Owners, modes and attributes work by the capabilities of a user namespace: the file server's own tests say so. */
+static void test_files_can_be_served(void **state)
+{
+	static const char *const tests[] = {"fs_test", "fs_attr_test", "fs_dir_test", "fs_io_test"};
+	char self[PATH_MAX] = {0};
+
+	(void)state;
+	need_root();
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		struct spawn s = {.new_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID};
+		AUTO_FREE char *script =
+			str_printf("%s/%s >/dev/null 2>&1 && echo passed || echo %s", self,
+				   tests[i], tests[i]);
+		char out[64];
+
+		assert_non_null(script);
+		say_in(&s, script, out, sizeof(out));
+		assert_string_equal(out, "passed\n");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_born_in_a_network),
 		cmocka_unit_test(test_capabilities_are_given_up),
 		cmocka_unit_test(test_no_jail_without_namespaces),
+		cmocka_unit_test(test_files_can_be_served),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

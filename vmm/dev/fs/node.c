@@ -67,3 +67,20 @@ int fs_kill_suidgid(int fd)
 		return -errno;
 	return 0;
 }
+
+mode_t fs_kept_suidgid(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? st.st_mode & (S_ISUID | S_ISGID) : 0;
+}
+
+void fs_keep_suidgid(int fd, mode_t kept)
+{
+	int saved = errno;
+	struct stat st;
+
+	if (kept && fstat(fd, &st) == 0 && (st.st_mode & kept) != kept)
+		(void)fchmod(fd, (st.st_mode & 07777) | kept);
+	errno = saved;
+}

@@ -66,8 +66,10 @@ static int set_size(const struct fs *fs, const struct fs_inode *inode,
 	}
 
 	int rc = in->valid & FATTR_KILL_SUIDGID ? fs_kill_suidgid(fd) : 0;
+	mode_t kept = fs_kept_suidgid(fd);
 	if (rc == 0 && ftruncate(fd, (off_t)in->size) < 0)
 		rc = -errno;
+	fs_keep_suidgid(fd, kept);
 	return rc;
 }
 

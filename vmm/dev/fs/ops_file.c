@@ -27,6 +27,7 @@ static int open_file(struct fs *fs, const struct fs_inode *inode, const struct f
 	if (S_ISDIR(inode->type))
 		return -EISDIR;
 
+	mode_t kept = in->flags & O_TRUNC ? fs_kept_suidgid(inode->fd) : 0;
 	AUTO_FD int fd = fs_open_inode(fs, inode, in->flags);
 	if (fd < 0)
 		return fd;
@@ -34,6 +35,7 @@ static int open_file(struct fs *fs, const struct fs_inode *inode, const struct f
 	 * The open may have truncated what this kills the privileges of; nobody runs in between
 	 * but us.
 	 */
+	fs_keep_suidgid(fd, kept);
 	if ((in->flags & O_TRUNC) && (in->open_flags & FUSE_OPEN_KILL_SUIDGID)) {
 		int rc = fs_kill_suidgid(fd);
 		if (rc < 0)

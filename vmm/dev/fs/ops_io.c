@@ -75,7 +75,10 @@ int fs_op_write(struct fs *fs, struct fs_req *req)
 
 	/* A page of a mapping goes where it belongs, even if the descriptor it borrows appends. */
 	bool append = (in->flags & O_APPEND) && !(in->write_flags & FUSE_WRITE_CACHE);
+	mode_t kept = fs_kept_suidgid(h->fd);
 	ssize_t n = write_all(req->chain, h->fd, in->offset, in->size, append ? RWF_APPEND : 0);
+
+	fs_keep_suidgid(h->fd, kept);
 	if (n < 0)
 		return (int)n;
 
@@ -108,9 +111,11 @@ int fs_op_fallocate(struct fs *fs, struct fs_req *req)
 	int rc = kill_unless_root(req, h->fd);
 	if (rc < 0)
 		return rc;
+	mode_t kept = fs_kept_suidgid(h->fd);
 	if (fallocate(h->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0)
-		return -errno;
-	return 0;
+		rc = -errno;
+	fs_keep_suidgid(h->fd, kept);
+	return rc;
 }
 
 /*
@@ -150,7 +155,10 @@ int fs_op_copy_file_range(struct fs *fs, struct fs_req *req)
 	if (rc < 0)
 		return rc;
 	off_t off_in = (off_t)in->off_in, off_out = (off_t)in->off_out;
+	mode_t kept = fs_kept_suidgid(to->fd);
 	ssize_t n = copy_file_range(from->fd, &off_in, to->fd, &off_out, len, 0);
+
+	fs_keep_suidgid(to->fd, kept);
 	if (n < 0)
 		return -errno;
 

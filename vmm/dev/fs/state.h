@@ -110,6 +110,13 @@ int fs_open_flags(const struct fs *fs, uint32_t flags) MUST_CHECK;
  */
 int fs_kill_suidgid(int fd) MUST_CHECK;
 
+/*
+ * Which of setuid and setgid the guest's kernel wants to outlive a change of contents, asked before it, and put back after it: to
+ * the host's kernel a writer in a user namespace never has CAP_FSETID (linux, setattr_should_drop_suidgid).
+ */
+mode_t fs_kept_suidgid(int fd);
+void fs_keep_suidgid(int fd, mode_t kept);
+
 /* --- entry.c: names --- */
 
 /* Finds `name`, counts a lookup and fills the answer. */
