@@ -33,10 +33,25 @@ struct control {
 	enum qmp_cause cause; /* when it was not the guest */
 };
 
+/* true: the guest begins anew. */
+static bool reboot(struct control *c)
+{
+	struct err err = ERR_INIT;
+
+	if (machine_reset(c->machine, &err) < 0) {
+		log_error("the guest cannot begin anew: %s", err.text);
+		return false;
+	}
+	qmp_was_reset(c->qmp, true);
+	return true;
+}
+
 static void on_guest_end(void *arg, enum guest_end end, const char *detail)
 {
 	struct control *c = arg;
 
+	if (end == GUEST_RESET && c->options->reboot && reboot(c))
+		return;
 	c->guest_ended = true;
 	c->end = end;
 	c->detail = detail;

@@ -120,7 +120,7 @@ struct options {
 	size_t nmonitors;
 	const char *jail_root; /* NULL: no jail */
 	bool freeze;           /* wait for QMP's cont */
-	bool no_reboot;        /* always so: the vmm ends when the guest does */
+	bool reboot;           /* a guest that resets begins anew; else the engine ends */
 	bool no_seccomp;       /* the jail has no lists of system calls */
 	bool help;
 	bool version;

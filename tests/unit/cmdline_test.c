@@ -81,6 +81,7 @@ static void test_refused(void **state)
 		{{K, "-machine", "microvm,hotplug-blk=65"}, "from 0 to 64"},
 		{{K, "-cpu", "max"}, "host's model"},
 		{{K, "-accel", "tcg"}, "kvm is all"},
+		{{K, "-action", "panic=shutdown"}, "reboot=reset or"},
 		{{K, "-uuid", "1"}, "a UUID like"},
 		{{K, "-uuid", "01234567-89ab-cdef-0123-456789abcdeg"}, "a UUID like"},
 		{{K, "-uuid", "01234567-89ab-cdef-0123-456789abcdef0"}, "a UUID like"},
@@ -379,6 +380,27 @@ static void test_a_property_may_be_given_by_its_key_alone(void **state)
 	}
 }
 
+static void test_what_a_reset_does(void **state)
+{
+	static const struct {
+		const char *args[MAX_ARGS];
+		bool reboot;
+	} cases[] = {
+		{{K}, false},
+		{{K, "-action", "reboot=reset"}, true},
+		{{K, "-action", "reboot=reset", "-action", "reboot=shutdown"}, false},
+		{{K, "-action", "reboot=reset", "-no-reboot"}, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_OPTIONS struct options o = {0};
+
+		assert_int_equal(parse(cases[i].args, &o, NULL), 0);
+		assert_int_equal(o.reboot, cases[i].reboot);
+	}
+}
+
 static void test_kernel_cmdline(void **state)
 {
 	struct arch_slot slots[] = {arch_virtio_slot(0), arch_virtio_slot(1)};
@@ -417,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_net),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_what_a_reset_does),
 		cmocka_unit_test(test_kata),
 		cmocka_unit_test(test_a_property_may_be_given_by_its_key_alone),
 		cmocka_unit_test(test_kernel_cmdline),

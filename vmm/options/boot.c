@@ -65,7 +65,16 @@ static int parse_freeze(struct options *o, const char *arg UNUSED, struct err *e
 
 static int parse_no_reboot(struct options *o, const char *arg UNUSED, struct err *err UNUSED)
 {
-	o->no_reboot = true;
+	o->reboot = false;
+	return 0;
+}
+
+static int parse_action(struct options *o, const char *arg, struct err *err)
+{
+	if (strcmp(arg, "reboot=reset") != 0 && strcmp(arg, "reboot=shutdown") != 0)
+		return err_say(err, EINVAL, "-action %s: reboot=reset or reboot=shutdown is needed",
+			       arg);
+	o->reboot = !strcmp(arg, "reboot=reset");
 	return 0;
 }
 
@@ -104,7 +113,9 @@ static const struct option table[] = {
 	{"S", NULL, "wait for QMP's cont before the guest runs", parse_freeze},
 	{"D", "[FILE]", "messages are appended to FILE (standard error)", parse_log},
 	{"pidfile", "FILE", "the number of this process is written there", parse_pidfile},
-	{"no-reboot", NULL, "end when the guest resets (always so)", parse_no_reboot},
+	{"action", "reboot=reset|shutdown", "a guest that resets begins anew, or ends (shutdown)",
+	 parse_action},
+	{"no-reboot", NULL, "the same as -action reboot=shutdown", parse_no_reboot},
 	{"jail", "DIR", "be confined to DIR; takes namespaces of our own", parse_jail},
 	{"disable-seccomp", NULL, "no lists of system calls in the jail", parse_disable_seccomp},
 	{"version", NULL, "print the version and end", parse_version},
