@@ -8,13 +8,11 @@
 
 #include "base/own.h"
 
-int image_open(const char *path, struct image *out, struct err *err)
+int image_take(int taken, const char *path, struct image *out, struct err *err)
 {
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	AUTO_FD int fd = taken;
 	struct stat st;
 
-	if (fd < 0)
-		return err_set(err, errno, "open '%s'", path);
 	if (fstat(fd, &st) < 0)
 		return err_set(err, errno, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
@@ -25,6 +23,15 @@ int image_open(const char *path, struct image *out, struct err *err)
 		.path = path,
 	};
 	return 0;
+}
+
+int image_open(const char *path, struct image *out, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return err_set(err, errno, "open '%s'", path);
+	return image_take(fd, path, out, err);
 }
 
 void image_close(struct image *image)

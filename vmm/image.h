@@ -26,6 +26,8 @@ struct image {
 	}
 
 int image_open(const char *path, struct image *out, struct err *err) MUST_CHECK;
+/* The same for what is open already; takes `fd`, also on failure. */
+int image_take(int fd, const char *path, struct image *out, struct err *err) MUST_CHECK;
 void image_close(struct image *image);
 #define AUTO_IMAGE CLEANUP(image_close)
 

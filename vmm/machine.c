@@ -2,6 +2,7 @@
 #include "vmm/machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -64,15 +65,27 @@ static int watch_end(struct machine *m, struct err *err)
 	return loop_add_fd(m->loop, m->end_fd, EPOLLIN, on_end_event, m, &m->end_source, err);
 }
 
+static int open_image(const struct machine_config *c, const char *path, struct image *out,
+		      struct err *err)
+{
+	int fd = -1;
+	int rc;
+
+	if (!c->fdsets || !fdset_is_name(path))
+		return image_open(path, out, err);
+	rc = fdsets_open(c->fdsets, path, O_RDONLY, &fd, err);
+	return rc < 0 ? rc : image_take(fd, path, out, err);
+}
+
 static int open_images(struct machine *m, const struct machine_config *c, struct err *err)
 {
-	int rc = image_open(c->kernel_path, &m->kernel, err);
+	int rc = open_image(c, c->kernel_path, &m->kernel, err);
 
 	if (rc < 0)
 		return err_wrap(err, "kernel");
 	if (!c->initrd_path)
 		return 0;
-	rc = image_open(c->initrd_path, &m->initrd, err);
+	rc = open_image(c, c->initrd_path, &m->initrd, err);
 	if (rc < 0)
 		return err_wrap(err, "initramfs");
 	return 0;

@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/dev/dev.h"
+#include "vmm/fdset.h"
 #include "vmm/vcpu.h"
 
 #define MACHINE_MAX_DEVICES 64  /* spare slots included */
@@ -37,7 +38,9 @@ struct machine_device {
 struct machine_config {
 	const char *kernel_path;
 	const char *initrd_path; /* NULL: none */
-	const char *append;      /* NULL: nothing */
+	/* Where names of the form /dev/fdset/N lead; NULL: nowhere. */
+	const struct fdsets *fdsets;
+	const char *append; /* NULL: nothing */
 	uint64_t memory_mib;
 	uint32_t vcpus; /* on line when the kernel starts */
 	/* Described to the guest, which may bring them on line; 0: as many as `vcpus`, else not fewer. */

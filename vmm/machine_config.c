@@ -258,6 +258,7 @@ int machine_config_open(const struct options *o, struct backends *backends,
 	*out = (struct machine_config){
 		.kernel_path = o->kernel,
 		.initrd_path = o->initrd,
+		.fdsets = &backends->fdsets,
 		.append = o->append,
 		.memory_mib = o->memory_mib,
 		.vcpus = (uint32_t)o->vcpus,
