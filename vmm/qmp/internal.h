@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/listener.h"
 #include "vmm/arch/arch.h"
 #include "vmm/backends.h"
 #include "vmm/qmp/fds.h"
@@ -57,7 +58,7 @@ struct qmp {
 	struct qmp_client *clients[QMP_MAX_CLIENTS];
 	struct {
 		int fd;
-		struct loop_source *source;
+		struct listener *listener;
 	} listeners[QMP_MAX_LISTENERS];
 	size_t nlisteners;
 	struct qmp_held_event *held; /* one for each of qmp_events */

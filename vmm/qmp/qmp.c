@@ -3,10 +3,9 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "vmm/qmp/internal.h"
 
@@ -72,7 +71,7 @@ void qmp_destroy(struct qmp *qmp)
 	if (!qmp)
 		return;
 	for (size_t i = 0; i < qmp->nlisteners; i++) {
-		loop_remove(qmp->listeners[i].source);
+		listener_destroy(qmp->listeners[i].listener);
 		own_close(&qmp->listeners[i].fd);
 	}
 	for (size_t i = 0; i < QMP_MAX_CLIENTS; i++)
@@ -81,18 +80,15 @@ void qmp_destroy(struct qmp *qmp)
 	free(qmp);
 }
 
-static void on_connection(void *arg, int listener, uint32_t events UNUSED)
+static void on_connection(void *arg, int fd)
 {
 	struct qmp *qmp = arg;
 	struct err err = ERR_INIT;
-	AUTO_FD int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (qmp_client_create(qmp, fd, false, &err) == 0)
 		return;
-	if (qmp_client_create(qmp, fd, false, &err) < 0)
-		log_warn("a QMP client was turned away: %s", err.text);
-	else
-		fd = -1;
+	log_warn("a QMP client was turned away: %s", err.text);
+	(void)close(fd);
 }
 
 int qmp_add_listener(struct qmp *qmp, int fd, struct err *err)
@@ -101,8 +97,11 @@ int qmp_add_listener(struct qmp *qmp, int fd, struct err *err)
 
 	if (qmp->nlisteners == QMP_MAX_LISTENERS)
 		return err_say(err, E2BIG, "QMP can listen at %d sockets", QMP_MAX_LISTENERS);
-	rc = loop_add_fd(qmp->loop, fd, EPOLLIN, on_connection, qmp,
-			 &qmp->listeners[qmp->nlisteners].source, err);
+	rc = fd_set_nonblock(fd, true);
+	if (rc < 0)
+		return err_set(err, -rc, "QMP");
+	rc = listener_create(qmp->loop, fd, on_connection, qmp,
+			     &qmp->listeners[qmp->nlisteners].listener, err);
 	if (rc < 0)
 		return rc;
 	qmp->listeners[qmp->nlisteners++].fd = fd;
