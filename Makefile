@@ -263,6 +263,7 @@ AGENT := \
 	agent/mounts.o \
 	agent/network_apply.o \
 	agent/network_decode.o \
+	agent/network_park.o \
 	agent/proc.o \
 	agent/proc_clone.o \
 	agent/proc_io.o \

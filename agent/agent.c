@@ -68,7 +68,7 @@ static void agent_close(struct agent *agent)
 	containers_destroy(&agent->containers);
 	stream_door_destroy(agent->containers.door);
 	loop_destroy(agent->loop);
-	net_state_done(&agent->network);
+	network_done(&agent->network);
 	own_close(&agent->containers.cgroup_fd);
 }
 
@@ -85,6 +85,7 @@ int agent_run(const struct agent_params *params, struct err *err)
 	struct agent agent = {
 		.is_guest = params->is_guest,
 		.init_ns = params->init_ns,
+		.network = NETWORK_INIT,
 		.containers = {.cgroup_fd = params->cgroup_fd, .shared_dir = params->shared_dir},
 	};
 	int ret = agent_open(&agent, params, err);

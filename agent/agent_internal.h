@@ -8,8 +8,8 @@
 
 #include "agent-proto/ttrpc.h"
 #include "agent/container.h"
+#include "agent/network.h"
 #include "base/loop.h"
-#include "base/net_state.h"
 
 /* How long the host may take to hang up after the goodbye. */
 #define GOODBYE_MS 1000
@@ -18,7 +18,7 @@ struct agent {
 	struct loop *loop;
 	struct ttrpc_conn *control;
 	struct containers containers;
-	struct net_state network; /* as ConfigureNetwork last made it */
+	struct network network;
 	struct loop_source *goodbye;
 	bool is_guest;
 	uint64_t init_ns, ready_ns; /* guest_clock_ns then */

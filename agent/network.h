@@ -19,15 +19,29 @@ struct Nacre__Agent__V1__ConfigureNetworkRequest;
 int network_decode(const struct Nacre__Agent__V1__ConfigureNetworkRequest *in,
 		   struct net_state *wish, struct err *err) MUST_CHECK;
 
+/* What came of the last request, and the namespace for devices that the pod does not use. */
+struct network {
+	struct net_state applied;
+	int park_ns; /* -1: not made yet */
+	struct nl_socket park;
+};
+
+#define NETWORK_INIT                                                                               \
+	{                                                                                          \
+		.park_ns = -1, .park = NL_SOCKET_INIT                                              \
+	}
+
+void network_done(struct network *n);
+
 /*
- * Makes the wish true and *applied the wish. *applied is what came of the last call, empty before the first: of that, what is
- * not wished any more is taken back. On failure *applied has all that may be there of either.
+ * Makes the wish true, by a socket of the pod's namespace, which is the caller's. What was applied before and is not wished any
+ * more is taken back. On failure `applied` has all that may be there of either.
  */
-int network_apply(struct nl_socket *s, struct net_state *wish, struct net_state *applied,
+int network_apply(struct network *n, struct nl_socket *s, struct net_state *wish,
 		  struct err *err) MUST_CHECK;
 
 /* Both, with a socket of its own. */
-int network_configure(const struct Nacre__Agent__V1__ConfigureNetworkRequest *in,
-		      struct net_state *applied, struct err *err) MUST_CHECK;
+int network_configure(struct network *n, const struct Nacre__Agent__V1__ConfigureNetworkRequest *in,
+		      struct err *err) MUST_CHECK;
 
 #endif

@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 
 #include "agent-proto/agent.pb-c.h"
-#include "agent/network.h"
+#include "agent/network_internal.h"
 
-/* What a device that no interface of the pod uses is called. */
-#define SPARE_NAME "spare%d"
+/* What a device is called between two names. */
+#define BETWEEN_NAME "between%d"
 
 /* --- links ------------------------------------------------------------------------------------------------------- */
 
@@ -84,20 +84,25 @@ static int shape_link(struct nl_socket *s, const struct net_link *want, const st
 	return nl_request(s, &m, err);
 }
 
-static const uint8_t *device_mac(const struct net_link *link)
+bool network_is_hardware(const struct net_link *link)
 {
 	static const uint8_t none[NET_MAC_BYTES];
 
-	return memcmp(link->permanent_mac, none, NET_MAC_BYTES) ? link->permanent_mac : link->mac;
+	return memcmp(link->permanent_mac, none, NET_MAC_BYTES) != 0;
 }
 
-static int find_device(const struct net_state *have, const uint8_t mac[NET_MAC_BYTES])
+const uint8_t *network_device_mac(const struct net_link *link)
+{
+	return network_is_hardware(link) ? link->permanent_mac : link->mac;
+}
+
+int network_find_device(const struct net_state *have, const uint8_t mac[NET_MAC_BYTES])
 {
 	for (size_t i = 0; i < have->nlinks; i++) {
 		const struct net_link *link = &have->links[i];
 
 		if (link->type == ARPHRD_ETHER && !link->enslaved && !link->stacked &&
-		    memcmp(device_mac(link), mac, NET_MAC_BYTES) == 0)
+		    memcmp(network_device_mac(link), mac, NET_MAC_BYTES) == 0)
 			return link->index;
 	}
 	return 0;
@@ -109,7 +114,7 @@ static int bind_links(struct net_state *wish, const struct net_state *have, stru
 	for (size_t i = 0; i < wish->nlinks; i++) {
 		const uint8_t *mac = wish->links[i].permanent_mac;
 
-		wish->links[i].index = find_device(have, mac);
+		wish->links[i].index = network_find_device(have, mac);
 		if (!wish->links[i].index)
 			return err_say(err, ENODEV,
 				       "the guest has no network device "
@@ -126,15 +131,6 @@ static int bind_links(struct net_state *wish, const struct net_state *have, stru
 	return 0;
 }
 
-/* Hardware of the guest's, not what a workload made: the name is ours to give. */
-static bool is_device(const struct net_link *link, const struct net_state *wish)
-{
-	static const uint8_t none[NET_MAC_BYTES];
-
-	return net_state_link(wish, link->index) ||
-	       memcmp(link->permanent_mac, none, NET_MAC_BYTES) != 0;
-}
-
 /* A name that a device of the pod is to have is taken from another of them, which gets its own later. */
 static int free_name(struct nl_socket *s, const struct net_link *want, const struct net_state *wish,
 		     struct net_state *have, struct err *err)
@@ -143,9 +139,9 @@ static int free_name(struct nl_socket *s, const struct net_link *want, const str
 		struct net_link *link = &have->links[i];
 
 		if (link->index == want->index || strcmp(link->name, want->name) != 0 ||
-		    !is_device(link, wish))
+		    (!network_is_hardware(link) && !net_state_link(wish, link->index)))
 			continue;
-		(void)snprintf(link->name, sizeof(link->name), SPARE_NAME, link->index);
+		(void)snprintf(link->name, sizeof(link->name), BETWEEN_NAME, link->index);
 		link->flags &= ~(unsigned)IFF_UP;
 		return set_name(s, link->index, link->name, err);
 	}
@@ -309,39 +305,6 @@ TAKE_BACK(neighbour, neighbours)
 TAKE_BACK(route, routes)
 TAKE_BACK(address, addresses)
 
-/* Down, with a name out of the way and the address by which it is found again. */
-static int put_away_links(struct nl_socket *s, const struct net_state *old,
-			  const struct net_state *wish, struct net_state *have, struct err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < old->nlinks; i++) {
-		struct net_link *link =
-			(struct net_link *)(uintptr_t)net_state_link(have, old->links[i].index);
-		struct net_link bare;
-
-		if (!link || net_state_link(wish, link->index))
-			continue;
-		bare = old->links[i];
-		memcpy(bare.mac, bare.permanent_mac, NET_MAC_BYTES);
-		(void)snprintf(link->name, sizeof(link->name), SPARE_NAME, link->index);
-		link->flags &= ~(unsigned)IFF_UP;
-		rc = set_name(s, link->index, link->name, err);
-		if (!rc)
-			rc = shape_link(s, &bare, link, err);
-	}
-	return rc;
-}
-
-static int take_back(struct nl_socket *s, const struct net_state *old, const struct net_state *wish,
-		     struct net_state *have, struct err *err)
-{
-	take_back_neighbours(s, old, wish);
-	take_back_routes(s, old, wish);
-	take_back_addresses(s, old, wish);
-	return put_away_links(s, old, wish, have, err);
-}
-
 /* --- all of it --------------------------------------------------------------------------------------------------- */
 
 static int make_addresses(struct nl_socket *s, const struct net_state *wish, struct err *err)
@@ -399,27 +362,39 @@ static int make(struct nl_socket *s, struct net_state *wish, struct net_state *h
 	return rc;
 }
 
-int network_apply(struct nl_socket *s, struct net_state *wish, struct net_state *applied,
-		  struct err *err)
+static void take_back(struct nl_socket *s, const struct net_state *old,
+		      const struct net_state *wish)
+{
+	take_back_neighbours(s, old, wish);
+	take_back_routes(s, old, wish);
+	take_back_addresses(s, old, wish);
+}
+
+int network_apply(struct network *n, struct nl_socket *s, struct net_state *wish, struct err *err)
 {
 	AUTO_NET_STATE struct net_state have = NET_STATE_INIT;
-	int rc = net_state_read(s, &have, err);
+	int rc = network_park_fetch(n, wish, err);
 
+	if (!rc)
+		rc = net_state_read(s, &have, err);
 	if (!rc)
 		rc = bind_links(wish, &have, err);
 	if (!rc)
-		rc = take_back(s, applied, wish, &have, err);
+		rc = network_park_rest(n, s, wish, &have, err);
+	if (!rc)
+		rc = net_state_read(s, &have, err); /* without those */
 	if (rc)
 		return rc;
+	take_back(s, &n->applied, wish);
 	/* From here on there may be anything of the wish. */
-	net_state_done(applied);
-	*applied = *wish;
+	net_state_done(&n->applied);
+	n->applied = *wish;
 	*wish = (struct net_state)NET_STATE_INIT;
-	return make(s, applied, &have, err);
+	return make(s, &n->applied, &have, err);
 }
 
-int network_configure(const Nacre__Agent__V1__ConfigureNetworkRequest *in,
-		      struct net_state *applied, struct err *err)
+int network_configure(struct network *n, const Nacre__Agent__V1__ConfigureNetworkRequest *in,
+		      struct err *err)
 {
 	AUTO_NET_STATE struct net_state wish = NET_STATE_INIT;
 	AUTO_NL struct nl_socket s = NL_SOCKET_INIT;
@@ -427,5 +402,5 @@ int network_configure(const Nacre__Agent__V1__ConfigureNetworkRequest *in,
 
 	if (!rc)
 		rc = nl_open(&s, 0, err);
-	return rc ? rc : network_apply(&s, &wish, applied, err);
+	return rc ? rc : network_apply(n, &s, &wish, err);
 }

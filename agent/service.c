@@ -343,7 +343,7 @@ static void configure_network(struct agent *agent, struct ttrpc_request *req,
 
 	if (!agent->is_guest)
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION, "the agent does not own this network");
-	else if (network_configure(in, &agent->network, &err) < 0)
+	else if (network_configure(&agent->network, in, &err) < 0)
 		ttrpc_fail_err(req, &err);
 	else
 		reply_empty(req);

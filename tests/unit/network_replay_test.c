@@ -58,12 +58,12 @@ static Nacre__Agent__V1__ConfigureNetworkRequest *request_of(const struct net_st
 }
 
 static void configure(int ns, const Nacre__Agent__V1__ConfigureNetworkRequest *m,
-		      struct net_state *applied)
+		      struct network *network)
 {
 	struct err err = ERR_INIT;
 
 	netns_enter(ns);
-	if (network_configure(m, applied, &err))
+	if (network_configure(network, m, &err))
 		fail_msg("%s", err.text);
 }
 
@@ -89,7 +89,7 @@ static const uint8_t device_macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 0x6e, 0x61,
 static void test_replay(void **state)
 {
 	AUTO_NET_STATE struct net_state s = NET_STATE_INIT;
-	AUTO_NET_STATE struct net_state applied = NET_STATE_INIT;
+	CLEANUP(network_done) struct network network = NETWORK_INIT;
 	AUTO_FD int peers = -1;
 	AUTO_FD int other_peers = -1;
 	AUTO_FD int pod = netns_pod(&peers);
@@ -100,14 +100,14 @@ static void test_replay(void **state)
 	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&s, device_macs);
 	AUTO_FREE char *want = portrait(pod);
 
-	configure(guest, m, &applied);
+	configure(guest, m, &network);
 	AUTO_FREE char *have = portrait(guest);
 	assert_string_equal(have, want);
 
 	/* The address the device was found by has been replaced: twice is as good as once only where it has one of its own. */
 	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
 	m = request_of(&s, (const uint8_t[2][6]){{2, 0, 0, 0, 0, 0x10}, {2, 0, 0, 0, 0, 0x11}});
-	configure(guest, m, &applied);
+	configure(guest, m, &network);
 	AUTO_FREE char *again = portrait(guest);
 	assert_string_equal(again, want);
 	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
@@ -117,7 +117,7 @@ static void test_take_back(void **state)
 {
 	AUTO_NET_STATE struct net_state before = NET_STATE_INIT;
 	AUTO_NET_STATE struct net_state after = NET_STATE_INIT;
-	AUTO_NET_STATE struct net_state applied = NET_STATE_INIT;
+	CLEANUP(network_done) struct network network = NETWORK_INIT;
 	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 0, 0, 0, 0, 0x11}};
 	AUTO_FD int peers = -1;
 	AUTO_FD int other_peers = -1;
@@ -127,7 +127,7 @@ static void test_take_back(void **state)
 	(void)state;
 	netns_read(pod, &before);
 	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&before, device_macs);
-	configure(guest, m, &applied);
+	configure(guest, m, &network);
 	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
 	(void)netns_sh(guest,
 		       "ip route add 10.99.0.0/16 dev eth0; ip addr add 10.99.0.1/32 dev eth0");
@@ -139,7 +139,7 @@ static void test_take_back(void **state)
 		"ip neigh del 10.1.2.1 dev eth0; ip link set eth0 mtu 1300");
 	netns_read(pod, &after);
 	m = request_of(&after, macs);
-	configure(guest, m, &applied);
+	configure(guest, m, &network);
 	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
 	/* What the workload has made is still there; without it the two are alike. */
 	(void)netns_sh(guest,
@@ -152,7 +152,7 @@ static void test_take_back(void **state)
 static void test_no_such_device(void **state)
 {
 	AUTO_NET_STATE struct net_state s = NET_STATE_INIT;
-	AUTO_NET_STATE struct net_state applied = NET_STATE_INIT;
+	CLEANUP(network_done) struct network network = NETWORK_INIT;
 	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 9, 9, 9, 9, 9}};
 	AUTO_FD int peers = -1;
 	AUTO_FD int other_peers = -1;
@@ -164,9 +164,43 @@ static void test_no_such_device(void **state)
 	netns_read(pod, &s);
 	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&s, macs);
 	netns_enter(guest);
-	assert_int_equal(network_configure(m, &applied, &err), -ENODEV);
+	assert_int_equal(network_configure(&network, m, &err), -ENODEV);
 	assert_non_null(strstr(err.text, "02:09:09:09:09:09 for 'net1'"));
 	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
+}
+
+/* A device that is not used any more is out of sight, and comes back bare. */
+static void test_park(void **state)
+{
+	AUTO_NET_STATE struct net_state s = NET_STATE_INIT;
+	CLEANUP(network_done) struct network network = NETWORK_INIT;
+	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 0, 0, 0, 0, 0x11}};
+	AUTO_FD int peers = -1;
+	AUTO_FD int other_peers = -1;
+	AUTO_FD int pod = netns_pod(&peers);
+	AUTO_FD int guest = make_guest(&other_peers);
+
+	(void)state;
+	netns_read(pod, &s);
+	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&s, device_macs);
+	configure(guest, m, &network);
+	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
+	AUTO_FREE char *want = portrait(pod);
+
+	for (int i = 0; i < 2; i++) {
+		m = request_of(&s, macs);
+		const size_t routes = m->n_routes;
+
+		m->n_interfaces = m->n_routes = 0;
+		configure(guest, m, &network);
+		assert_string_equal(netns_sh(guest, "ip -o link | grep -v ': lo' || true"), "");
+		m->n_interfaces = 2;
+		m->n_routes = routes;
+		configure(guest, m, &network);
+		AUTO_FREE char *have = portrait(guest);
+		assert_string_equal(have, want);
+		nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
+	}
 }
 
 /* --- a request that is wrong in one field --------------------------------------------------------------------------- */
@@ -259,10 +293,9 @@ static void test_decode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode),
-		cmocka_unit_test(test_replay),
-		cmocka_unit_test(test_take_back),
-		cmocka_unit_test(test_no_such_device),
+		cmocka_unit_test(test_decode),    cmocka_unit_test(test_replay),
+		cmocka_unit_test(test_take_back), cmocka_unit_test(test_no_such_device),
+		cmocka_unit_test(test_park),
 	};
 
 	netns_enter_private();
