@@ -217,6 +217,7 @@ RUNTIME := \
 	runtime/network.o \
 	runtime/network_message.o \
 	runtime/network_ns.o \
+	runtime/network_plug.o \
 	runtime/network_tap.o \
 	runtime/process.o \
 	runtime/procid.o \
@@ -227,6 +228,7 @@ RUNTIME := \
 	runtime/rootfs_mount.o \
 	runtime/sandbox.o \
 	runtime/sandbox_cgroup.o \
+	runtime/sandbox_network.o \
 	runtime/shared_tree.o \
 	runtime/shim.o \
 	runtime/shim_delete.o \
@@ -242,6 +244,7 @@ RUNTIME := \
 	runtime/task_service.o \
 	runtime/unix_socket.o \
 	runtime/vcpus.o \
+	runtime/vmm_nics.o \
 	runtime/vmm_process.o
 
 AGENT := \
@@ -328,6 +331,7 @@ UNIT_TESTS := \
 	net_tap_test \
 	netlink_test \
 	network_replay_test \
+	network_test \
 	net_test \
 	net_tx_test \
 	probe_test \
@@ -353,7 +357,8 @@ UNIT_TESTS := \
 
 NETNS_TESTS := \
 	netlink_test \
-	network_replay_test
+	network_replay_test \
+	network_test
 
 FS_CLIENT_TESTS := \
 	fs_attr_test \

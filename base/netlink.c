@@ -43,7 +43,7 @@ void nl_begin(struct nl_msg *m, uint16_t type, uint16_t flags, const void *body,
 	at = extend(m, sizeof(header));
 	memcpy(at, &header, sizeof(header));
 	at = extend(m, len);
-	if (at)
+	if (at && len)
 		memcpy(at, body, len);
 }
 

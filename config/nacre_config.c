@@ -47,6 +47,7 @@ static const struct key keys[] = {
 	{"default_memory_mib", KEY_U64, FIELD(default_memory_mib), VM_MIN_MEMORY_MIB, 1u << 24},
 	{"guest_overhead_mib", KEY_U64, FIELD(guest_overhead_mib), 32, 1u << 20},
 	{"boot_timeout_ms", KEY_U64, FIELD(boot_timeout_ms), 100, 3600000},
+	{"spare_nics", KEY_U32, FIELD(spare_nics), 0, VM_MAX_SPARE_NICS},
 	{"qmp", KEY_BOOL, FIELD(qmp), 0, 0},
 	{"log_level", KEY_LOG_LEVEL, FIELD(log_level), 0, 0},
 };
@@ -76,6 +77,7 @@ static int config_default(struct nacre_config **out, struct err *err)
 	c->default_memory_mib = 512;
 	c->guest_overhead_mib = 64;
 	c->boot_timeout_ms = 60000;
+	c->spare_nics = 1;
 	c->log_level = LOG_LEVEL_INFO;
 	*out = TAKE_PTR(&c);
 	return 0;

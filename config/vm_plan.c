@@ -101,6 +101,7 @@ int vm_plan(const struct nacre_config *config, const struct oci_spec *spec, stru
 		ret = plan_vcpus(config, spec, vm, err);
 	if (ret < 0)
 		return ret;
+	vm->spare_nics = config->spare_nics;
 	vm->kernel_path = strdup(config->kernel_path);
 	vm->initramfs_path = strdup(config->initramfs_path);
 	vm->cmdline = str_printf("%s%s%s", KERNEL_BASE_PARAMS, config->kernel_params[0] ? " " : "",

@@ -342,7 +342,7 @@ void container_create(struct sandbox *s, const struct container_params *params, 
 		fn(arg, &err);
 		return;
 	}
-	sandbox_boot(s, c->spec, on_booted, call);
+	sandbox_boot(s, c->spec, c->stub_pid, on_booted, call);
 }
 
 static void on_exec_attached(void *arg, const struct err *status)

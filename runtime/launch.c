@@ -20,6 +20,7 @@
 #include "config/json.h"
 #include "runtime/monitor_args.h"
 #include "runtime/monitor_client.h"
+#include "runtime/network_ns.h"
 #include "runtime/pty.h"
 #include "runtime/resources.h"
 #include "runtime/state_dir.h"
@@ -31,7 +32,7 @@ struct launching {
 	struct oci_spec *spec;
 	char *bundle, *state_dir, *socket_path;
 	int dir; /* of the state: by it undo knows what was made here */
-	int listener, log, slave, stub_control;
+	int listener, log, slave, stub_control, net_ns;
 	struct monitor_client client;
 	pid_t monitor, stub;
 	bool created; /* in the guest; its hooks have run */
@@ -48,6 +49,7 @@ static void launching_done(struct launching *l)
 	own_close(&l->log);
 	own_close(&l->slave);
 	own_close(&l->stub_control);
+	own_close(&l->net_ns);
 	monitor_client_close(&l->client);
 }
 #define AUTO_LAUNCHING CLEANUP(launching_done)
@@ -250,14 +252,16 @@ static int steps(struct launching *l, struct err *err)
 	if (!rc)
 		rc = check_terminal(l, err);
 	if (!rc)
+		rc = network_ns_open(oci_namespace(l->spec, OCI_NS_NETWORK)->path, &l->net_ns, err);
+	if (!rc)
 		rc = make_state(l, err);
 	if (!rc)
 		rc = make_terminal(l, err);
 	if (!rc)
 		rc = start_monitor(l, err);
 	if (!rc)
-		rc = stub_spawn(l->p->id, l->socket_path, l->slave, &l->stub, &l->stub_control,
-				err);
+		rc = stub_spawn(l->p->id, l->socket_path, l->net_ns, l->slave, &l->stub,
+				&l->stub_control, err);
 	if (!rc)
 		rc = create_in_guest(l, err);
 	if (!rc)
@@ -276,6 +280,7 @@ int launch(const struct launch_params *p, struct launched *out, struct err *err)
 		.log = -1,
 		.slave = -1,
 		.stub_control = -1,
+		.net_ns = -1,
 		.client = MONITOR_CLIENT_INIT,
 	};
 	int rc = steps(&l, err);

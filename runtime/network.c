@@ -58,7 +58,7 @@ struct network {
 	size_t told_len;
 	struct network_nic changing; /* what plug or unplug is asked about */
 	bool armed;                  /* the timer runs */
-	bool busy;
+	bool busy, ended;
 	bool again;         /* something happened during a look and what followed it */
 	uint64_t looks;     /* begun so far */
 	struct err trouble; /* of the look under way */
@@ -393,6 +393,11 @@ static void follow_mtus(struct network *n)
 
 static void next_change(struct network *n)
 {
+	if (n->ended) {
+		(void)err_say(&n->trouble, ECANCELED, "the microVM has ended");
+		finish(n);
+		return;
+	}
 	if (take_out_one(n) || take_in_one(n))
 		return;
 	follow_mtus(n);
@@ -475,6 +480,12 @@ void network_begin(struct network *n, network_fn fn, void *arg)
 }
 
 /* --- life ---------------------------------------------------------------------------------------------------------- */
+
+void network_end(struct network *n)
+{
+	if (n)
+		n->ended = true;
+}
 
 void network_destroy(struct network *n)
 {

@@ -58,7 +58,9 @@ struct network;
 
 /* Joins what is there; on failure nothing of it remains. */
 int network_open(const struct network_params *p, struct network **out, struct err *err) MUST_CHECK;
-/* Takes the redirections back. Call it when the vmm has ended. The callbacks of settle are told ECANCELED. NULL is fine. */
+/* From now on nothing is asked of the guest; what is under way still ends by its callback. NULL is fine. */
+void network_end(struct network *n);
+/* Takes the redirections back. The vmm has ended and nothing is under way; who waits is told ECANCELED. NULL is fine. */
 void network_destroy(struct network *n);
 DEFINE_OWNER(network_destroy, struct network)
 

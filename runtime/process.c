@@ -13,6 +13,7 @@
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
 #include "runtime/sandbox.h"
+#include "runtime/sandbox_network.h"
 
 #define DRAIN_TIMEOUT_MS 10000 /* as long as a containerd Delete waits for output */
 #define STATUS_LOST      137   /* 128 + SIGKILL */
@@ -332,6 +333,19 @@ static void on_start_answer(void *arg, const struct err *status, const struct ag
 		start_is_over(call, status);
 }
 
+static void on_network(void *arg, const struct err *status)
+{
+	struct process_call *call = arg;
+	const struct process *p = call->p;
+	const struct agent_answer none = {0};
+
+	if (status->code)
+		on_start_answer(call, status, &none);
+	else
+		agent_process(p->container->sandbox->agent, AGENT_START, p->container->id,
+			      p->exec_id, on_start_answer, call);
+}
+
 void process_start(struct process *p, process_fn fn, void *arg)
 {
 	struct err err = ERR_INIT;
@@ -351,8 +365,11 @@ void process_start(struct process *p, process_fn fn, void *arg)
 	if (!call)
 		return;
 	p->starting = true;
-	agent_process(p->container->sandbox->agent, AGENT_START, p->container->id, p->exec_id,
-		      on_start_answer, call);
+	/* Engines add interfaces between create and start: whoever runs finds them all. */
+	if (process_is_init(p))
+		sandbox_network_settle(p->container->sandbox, on_network, call);
+	else
+		on_network(call, &err);
 }
 
 static void on_simple_answer(void *arg, const struct err *status, const struct agent_answer *answer)

@@ -18,8 +18,10 @@
 #include "runtime/container.h"
 #include "runtime/kvm_probe.h"
 #include "runtime/monitor_jail.h"
+#include "runtime/network.h"
 #include "runtime/resources.h"
 #include "runtime/sandbox_cgroup.h"
+#include "runtime/sandbox_network.h"
 #include "runtime/shared_tree.h"
 #include "runtime/state_dir.h"
 #include "runtime/unix_socket.h"
@@ -140,9 +142,11 @@ void sandbox_destroy(struct sandbox *s)
 	s->state = SANDBOX_ENDED;
 	hooks_close(&s->container_hooks);
 	loop_remove(s->stop_timer);
+	network_end(s->network);
 	vmm_destroy(s->vmm);
 	s->vmm = NULL;
 	agent_client_destroy(agent);
+	network_destroy(TAKE_PTR(&s->network));
 	tell_all(&s->boot_waiters, &gone);
 	tell_all(&s->stop_waiters, &gone);
 	while (s->containers)
@@ -251,12 +255,14 @@ static void on_vmm_end(void *arg, const char *why)
 		log_error("sandbox %s: the microVM crashed: %s", s->id, s->why);
 		(void)err_say(&err, EIO, "the microVM crashed: %s", s->why);
 	}
+	network_end(s->network);
 	vmm_destroy(s->vmm);
 	s->vmm = NULL;
 	struct agent_client *agent = TAKE_PTR(&s->agent);
 
 	/* Whoever waits for the agent is answered by this. */
 	agent_client_destroy(agent);
+	network_destroy(TAKE_PTR(&s->network));
 	for (struct container *c = s->containers; c; c = c->next)
 		container_lost(c);
 	loop_remove(s->stop_timer);
@@ -300,23 +306,38 @@ static void on_agent_lost(void *arg, const char *why)
 	expect_end(s);
 }
 
-static void on_hello(void *arg, const struct err *status, const struct agent_answer *answer)
+static void on_network(void *arg, const struct err *status)
 {
 	struct sandbox *s = arg;
 	const struct err fine = ERR_INIT;
+
+	if (s->state != SANDBOX_BOOTING)
+		return;
+	if (status->code) {
+		(void)snprintf(s->why, sizeof(s->why), "%s", status->text);
+		if (s->vmm)
+			vmm_kill(s->vmm);
+		return;
+	}
+	s->state = SANDBOX_READY;
+	tell_all(&s->boot_waiters, &fine);
+}
+
+static void on_hello(void *arg, const struct err *status, const struct agent_answer *answer)
+{
+	struct sandbox *s = arg;
 	struct err jail = ERR_INIT;
 
 	if (s->state != SANDBOX_BOOTING)
 		return;
 	if (status->code == 0) {
-		s->state = SANDBOX_READY;
 		if (monitor_jail_enter(&jail))
 			log_warn("sandbox %s: %s", s->id, jail.text);
 		start_record_mark(&s->start, START_AGENT);
 		start_record_guest(&s->start, &answer->times);
 		log_info("sandbox %s: guest is up, Linux %s", s->id, answer->kernel_release);
 		vcpus_after_boot(s);
-		tell_all(&s->boot_waiters, &fine);
+		network_begin(s->network, on_network, s);
 		return;
 	}
 	/* A vmm that is about to end says why better than the connection it closed. */
@@ -409,6 +430,8 @@ static int start_vmm(struct sandbox *s, int cgroup_fd, struct err *err)
 		.vsock_listen_fd = listener,
 		.agent_fd = agent_theirs,
 		.qmp_fd = qmp,
+		.network = s->network,
+		.net_ns_fd = network_ns(s->network),
 		.on_running = on_vmm_running,
 		.on_powerdown = on_vmm_powerdown,
 		.on_vcpu = on_vmm_vcpu,
@@ -417,6 +440,7 @@ static int start_vmm(struct sandbox *s, int cgroup_fd, struct err *err)
 	};
 	start_record_mark(&s->start, START_SPAWN);
 	rc = vmm_start(&p, &s->vmm, err);
+	network_release_taps(s->network);
 	if (rc)
 		return rc;
 	s->vmm_pid = vmm_pid(s->vmm);
@@ -424,11 +448,13 @@ static int start_vmm(struct sandbox *s, int cgroup_fd, struct err *err)
 	return rc ? rc : resources_add_process(s->state_dir, "vmm", &id, err);
 }
 
-static int boot(struct sandbox *s, const struct oci_spec *spec, struct err *err)
+static int boot(struct sandbox *s, const struct oci_spec *spec, pid_t stub, struct err *err)
 {
 	int cgroup_fd = 0;
 	int rc = vm_plan(s->config, spec, &s->vm, err);
 
+	if (!rc)
+		rc = sandbox_network_open(s, spec, stub, err);
 	if (!rc)
 		rc = sandbox_cgroup_make(spec->cgroups_path, s->state_dir, &cgroup_fd, err);
 	if (!rc)
@@ -441,6 +467,7 @@ static int boot(struct sandbox *s, const struct oci_spec *spec, struct err *err)
 		struct agent_client *agent = TAKE_PTR(&s->agent);
 
 		agent_client_destroy(agent);
+		network_destroy(TAKE_PTR(&s->network));
 		s->state = SANDBOX_ENDED;
 		(void)snprintf(s->why, sizeof(s->why), "%s", err ? err->text : "it never started");
 		return rc;
@@ -449,22 +476,24 @@ static int boot(struct sandbox *s, const struct oci_spec *spec, struct err *err)
 	return 0;
 }
 
-void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, process_fn fn, void *arg)
+void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, pid_t stub, process_fn fn,
+		  void *arg)
 {
 	struct err err = ERR_INIT;
 
 	switch (s->state) {
 	case SANDBOX_NEW:
-		if (boot(s, spec, &err))
+		if (boot(s, spec, stub, &err))
 			break;
 		add_waiter(&s->boot_waiters, fn, arg);
 		agent_hello(s->agent, s->id, (uint32_t)s->config->boot_timeout_ms, on_hello, s);
 		return;
 	case SANDBOX_BOOTING:
+	case SANDBOX_READY:
+		if (sandbox_network_check(s, spec, &err) || s->state == SANDBOX_READY)
+			break;
 		add_waiter(&s->boot_waiters, fn, arg);
 		return;
-	case SANDBOX_READY:
-		break;
 	case SANDBOX_STOPPING:
 	case SANDBOX_ENDED:
 		(void)err_say(&err, EBUSY, "the microVM of this sandbox has ended: %s", s->why);

@@ -23,6 +23,7 @@
 
 struct agent_client;
 struct container;
+struct network;
 struct sandbox_waiter;
 struct vmm_process;
 
@@ -57,6 +58,7 @@ struct sandbox {
 	struct vmm_process *vmm;
 	pid_t vmm_pid; /* kept after its end: it stood for the processes */
 	struct agent_client *agent;
+	struct network *network; /* from the vmm's start to its end */
 	struct container *containers;
 	struct sandbox_waiter *boot_waiters, *stop_waiters;
 	struct loop_source *stop_timer;
@@ -77,8 +79,9 @@ DEFINE_OWNER(sandbox_destroy, struct sandbox)
 /* What the host must have before a container: configuration, mount namespace, shared tree. Once; cheap afterwards. */
 int sandbox_prepare(struct sandbox *s, struct err *err) MUST_CHECK;
 
-/* fn when the guest's agent has said hello; boots the microVM, sized by `spec`, when nobody has. */
-void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, process_fn fn, void *arg);
+/* fn when the guest's agent has said hello; boots the microVM, sized by `spec` and in its or `stub`'s network namespace (0: no stub), when nobody has. */
+void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, pid_t stub, process_fn fn,
+		  void *arg);
 
 /* Ends the microVM: goodbye, deadline, SIGKILL. fn when it is gone; at once when there is none. */
 void sandbox_stop(struct sandbox *s, process_fn fn, void *arg);

@@ -229,8 +229,8 @@ int stub_attach(int control, struct err *err)
 	return err_say(err, EIO, "the stub did not start: %s", n ? text : "it ended");
 }
 
-int stub_spawn(const char *id, const char *socket_path, int tty, pid_t *pid, int *control,
-	       struct err *err)
+int stub_spawn(const char *id, const char *socket_path, int net_ns_fd, int tty, pid_t *pid,
+	       int *control, struct err *err)
 {
 	int pair[2];
 
@@ -253,6 +253,7 @@ int stub_spawn(const char *id, const char *socket_path, int tty, pid_t *pid, int
 		.fds = fds,
 		.nfds = tty >= 0 ? 2 : 1,
 		.new_session = true,
+		.net_ns_fd = net_ns_fd,
 		.cwd = "/",
 	};
 	int rc = spawn_start(&spec, pid, NULL, err);

@@ -21,9 +21,13 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "runtime/console_ring.h"
+#include "runtime/vmm_nics.h"
 
 /* Numbers of the descriptors there. */
-enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT, VMM_FD_QMP };
+enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT, VMM_FD_QMP, VMM_FD_NICS };
+
+#define VMM_FIXED_ARGS 32 /* room for those that every vmm has */
+#define VMM_FIXED_FDS  6  /* of them the last may not be there */
 
 #define VMM_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
@@ -305,46 +309,60 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int moni
 			   VMM_FD_VSOCK, VMM_FD_AGENT);
 
 	AUTO_FREE char *qmp = str_printf("unix:fd=%d,server,nowait", VMM_FD_QMP);
+	AUTO_FREE char *machine =
+		str_printf("type=microvm,hotplug-net=%u", (unsigned)p->vm->spare_nics);
 	const bool serves = p->qmp_fd >= 0;
 
-	if (!memory || !vcpus || !serial_arg || !monitor_arg || !vsock || !qmp)
+	if (!memory || !vcpus || !serial_arg || !monitor_arg || !vsock || !qmp || !machine)
 		return err_set(err, ENOMEM, "start the vmm");
-	const char *argv[] = {p->vmm_path,
-			      "-kernel",
-			      p->vm->kernel_path,
-			      "-initrd",
-			      p->vm->initramfs_path,
-			      "-append",
-			      p->vm->cmdline,
-			      "-m",
-			      memory,
-			      "-smp",
-			      vcpus,
-			      "-serial",
-			      serial_arg,
-			      "-device",
-			      "virtio-rng-device",
-			      "-device",
-			      "virtio-fs-device,tag=" VMM_SHARED_TAG,
-			      "-device",
-			      vsock,
-			      "-jail",
-			      p->shared_dir,
-			      "-monitor-fd",
-			      monitor_arg,
-			      serves ? "-qmp" : NULL,
-			      qmp,
-			      NULL};
-	const struct spawn_fd fds[] = {
+	CLEANUP(vmm_nics_done) struct vmm_nics nics = {0};
+	const char *argv[VMM_FIXED_ARGS + VMM_NIC_ARGS * NETWORK_MAX_NICS] = {
+		p->vmm_path,
+		"-kernel",
+		p->vm->kernel_path,
+		"-initrd",
+		p->vm->initramfs_path,
+		"-append",
+		p->vm->cmdline,
+		"-m",
+		memory,
+		"-smp",
+		vcpus,
+		"-serial",
+		serial_arg,
+		"-device",
+		"virtio-rng-device",
+		"-device",
+		"virtio-fs-device,tag=" VMM_SHARED_TAG,
+		"-device",
+		vsock,
+		"-machine",
+		machine,
+		"-jail",
+		p->shared_dir,
+		"-monitor-fd",
+		monitor_arg,
+		serves ? "-qmp" : NULL,
+		qmp,
+		NULL};
+	struct spawn_fd fds[VMM_FIXED_FDS + NETWORK_MAX_NICS] = {
 		{messages, STDERR_FILENO},   {monitor, VMM_FD_MONITOR},
 		{serial, VMM_FD_SERIAL},     {p->vsock_listen_fd, VMM_FD_VSOCK},
 		{p->agent_fd, VMM_FD_AGENT}, {p->qmp_fd, VMM_FD_QMP},
 	};
+	size_t nargs = 0;
+
+	while (argv[nargs])
+		nargs++;
+	const size_t nfixed = serves ? VMM_FIXED_FDS : VMM_FIXED_FDS - 1;
+	int rc = vmm_nics_fill(&nics, p->network, VMM_FD_NICS, argv + nargs, fds + nfixed, err);
+	if (rc)
+		return rc;
 	const struct spawn s = {
 		.path = p->vmm_path,
 		.argv = (char *const *)(uintptr_t)argv,
 		.fds = fds,
-		.nfds = ARRAY_SIZE(fds) - (serves ? 0 : 1),
+		.nfds = nfixed + nics.n,
 		.kill_on_parent_death = SIGKILL,
 		.cwd = "/",
 		.new_namespaces = VMM_NAMESPACES,
