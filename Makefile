@@ -290,6 +290,7 @@ FUZZ_TARGETS := \
 	fuse_fuzz \
 	mmio_fuzz \
 	net_fuzz \
+	netlink_fuzz \
 	oci_fuzz \
 	options_fuzz \
 	qmp_client_fuzz \
