@@ -142,6 +142,40 @@ all_talk() {
 	[ "${lines[*]:0:5}" = "1500 1300 eth0 lo net1" ]
 }
 
+@test "ctr run --cni: an interface that arrives between create and start" {
+	serve_on_host
+	mkdir -p /etc/cni/net.d
+	{ echo '{ "cniVersion": "0.4.0", "name": "nacretest", "plugins": ['
+		conf 1500 | jq 'del(.cniVersion, .name)'
+		echo ', { "type": "portmap", "capabilities": { "portMappings": true } } ] }'
+	} >/etc/cni/net.d/10-nacretest.conflist
+	id=$(new_id)
+	run ctr run --rm --cni --runtime $RUNTIME --mount "type=bind,src=$BATS_TEST_DIRNAME,dst=/t,options=rbind:ro" \
+		$DEBIAN "$id" sh -c "ls /sys/class/net; python3 /t/net_peer.py ask $PORT 10.88.77.1 fd77::1"
+	rm -f /etc/cni/net.d/10-nacretest.conflist
+	[ "$status" -eq 0 ]
+	[ "${lines[*]:0:2}" = "eth0 lo" ]
+	[ "$(grep -c ^ok <<<"$output")" -eq 2 ]
+}
+
+@test "an interface that arrives while the workload runs, and goes again" {
+	id=$(new_id)
+	ip netns add "$id"
+	netns+=("$id")
+	ctr run -d --runtime $RUNTIME --with-ns "network:/run/netns/$id" $BUSYBOX "$id" sleep 600
+	in_guest() {
+		ctr task exec --exec-id "e$RANDOM" "$id" "$@"
+	}
+	[ "$(in_guest ls /sys/class/net)" = lo ]
+	for round in 1 2; do
+		cni ADD "$id" 1450 >"$BATS_TEST_TMPDIR/$id.json"
+		wait_for 30 in_guest ping -c 1 -W 2 10.88.77.1
+		[ "$(in_guest cat /sys/class/net/eth0/mtu)" = 1450 ]
+		cni DEL "$id" 1450
+		wait_for 30 sh -c "! timeout 60 ctr task exec --exec-id x\$\$ $id test -e /sys/class/net/eth0"
+	done
+}
+
 @test "iperf3 runs for 10 s each way" {
 	id=$(new_id)
 	new_pod_netns "$id"
