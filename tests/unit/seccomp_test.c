@@ -81,6 +81,8 @@ static const struct attempt attempts[] = {
 	/* files */
 	{"open", 0, {SYS_open, 0, O_RDONLY}},
 	{"openat", BIT(THREAD_FS) | BIT(THREAD_MAIN), {SYS_openat, -1, 0, O_RDONLY}},
+	{"renameat", BIT(THREAD_FS), {SYS_renameat, -1, 0, -1, 0}},
+	{"renameat2", BIT(THREAD_FS), {SYS_renameat2, -1, 0, -1, 0, 0}},
 	{"statx", BIT(THREAD_FS), {SYS_statx, -1, 0, 0, 0, 0}},
 	{"capset", BIT(THREAD_FS), {SYS_capset, 0, 0}},
 	{"mknod fifo", BIT(THREAD_FS), {SYS_mknodat, -1, 0, S_IFIFO | 0600, 0}},
