@@ -18,6 +18,8 @@
 
 #define READY (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 
+#define ANSWER_MS 10000 /* a flush goes to the disk */
+
 struct fixture {
 	struct fake_driver d;
 	struct virtio_dev *dev;
@@ -174,8 +176,7 @@ static void test_request(void **state)
 	segs[1] = (struct fake_seg){.at = fake_alloc(&f->d, 1), .len = 1, .writable = true};
 	fake_add(&f->d, 0, segs, 2);
 	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-	fake_run(&f->d, 0);
-	assert_true(fake_used(&f->d, 0, &head, &len));
+	assert_true(fake_used_wait(&f->d, 0, &head, &len, ANSWER_MS));
 	assert_int_equal(len, 1);
 	assert_int_equal(irq_count(f), 1);
 	assert_int_equal(rd(f, VIRTIO_MMIO_INTERRUPT_STATUS), 1);
