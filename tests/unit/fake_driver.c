@@ -50,6 +50,15 @@ void fake_done(struct fake_driver *d)
 	memset(d, 0, sizeof(*d));
 }
 
+void fake_rewind(struct fake_driver *d)
+{
+	static const uint8_t zeroes[4096];
+
+	for (uint64_t at = FAKE_RAM_AT; at < d->alloc_next; at += sizeof(zeroes))
+		put(d, at, zeroes, sizeof(zeroes));
+	d->alloc_next = FAKE_RAM_AT;
+}
+
 struct gpa fake_alloc(struct fake_driver *d, size_t len)
 {
 	struct gpa at = GPA(d->alloc_next);

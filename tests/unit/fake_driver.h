@@ -58,6 +58,9 @@ void fake_init(struct fake_driver *d);
 /* After the device is destroyed. */
 void fake_done(struct fake_driver *d);
 
+/* Zeroes and takes back all that was allocated: for many short lives of one memory. The device is reset. */
+void fake_rewind(struct fake_driver *d);
+
 /* Guest memory, 16-byte aligned, zeroed, never given back. fake_put fills it, fake_get copies it out. */
 struct gpa fake_alloc(struct fake_driver *d, size_t len);
 struct gpa fake_put(struct fake_driver *d, const void *data, size_t len);
