@@ -289,6 +289,7 @@ FUZZ_TARGETS := \
 	console_fuzz \
 	fuse_fuzz \
 	mmio_fuzz \
+	nacre_config_fuzz \
 	net_fuzz \
 	netlink_fuzz \
 	oci_fuzz \
@@ -296,6 +297,7 @@ FUZZ_TARGETS := \
 	qmp_client_fuzz \
 	qmp_fuzz \
 	queue_fuzz \
+	rng_fuzz \
 	ttrpc_fuzz \
 	vsock_fuzz
 
@@ -519,7 +521,8 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_VMM) $(LIBS_RUNTIME) $(LIBS_AGENT)
 
-$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/net_fuzz $(O)/bin/vsock_fuzz: $(O)/tests/unit/fake_driver.o
+$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/net_fuzz $(O)/bin/rng_fuzz $(O)/bin/vsock_fuzz: \
+	$(O)/tests/unit/fake_driver.o
 $(O)/bin/fuse_fuzz: $(O)/tests/unit/fs_client.o
 
 fuzz-targets: $(FUZZ_TARGETS:%=$(O)/bin/%)
@@ -573,15 +576,10 @@ check: where
 lint:
 	@tests/lint
 
-# make fuzz T=seconds: each target for that long, new inputs kept beside the build.
+# make fuzz T=seconds [FUZZ_TARGETS="qmp_fuzz ..."]: each target for that long, new inputs kept beside the build.
 T ?= 60
 fuzz: fuzz-targets
-	@for t in $(FUZZ_TARGETS); do \
-		mkdir -p $(O)/fuzz/new/$$t; \
-		$(O)/fuzz/bin/$$t -max_total_time=$(T) -rss_limit_mb=1024 -print_final_stats=1 \
-			$$(ls tests/fuzz/$${t%_fuzz}.dict 2>/dev/null | sed 's/^/-dict=/') \
-			$(O)/fuzz/new/$$t tests/fuzz/corpus/$${t%_fuzz} || exit 1; \
-	done
+	@O=$(O) tests/fuzz/run $(T) $(FUZZ_TARGETS)
 
 # make bench [GROUPS="starts memory"]: figures beside QEMU's, runc's and crun's; needs what `make stage` makes.
 bench: where
