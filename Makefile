@@ -324,6 +324,7 @@ UNIT_TESTS := \
 	fs_test \
 	gmem_test \
 	hook_test \
+	hostile_agent_test \
 	iothread_test \
 	jail_test \
 	lifecycle_test \

@@ -223,7 +223,7 @@ static void end_of_file(struct ttrpc_conn *conn)
 	struct err why = ERR_INIT;
 
 	if (ttrpc_reader_partial(&conn->reader))
-		err_say(&why, EPROTO, "the peer closed in the middle of a ttrpc message");
+		err_say(&why, ECONNRESET, "the peer closed in the middle of a ttrpc message");
 	conn_fail(conn, &why);
 }
 

@@ -72,8 +72,8 @@ struct ttrpc_conn_params {
 	const struct ttrpc_method *methods; /* terminated by a NULL service; NULL: serves nothing */
 	void *arg;                          /* for the handlers and on_close */
 	struct ttrpc_limits limits;
-	/* The peer closed, or broke the framing (err says how; code 0 for a clean end). Calls have been answered and
-	 * requests cancelled before. The connection is destroyed by the callee, now or later. */
+	/* The peer closed (code 0, or ECONNRESET in the middle of a message) or broke the rules (EPROTO, ENOBUFS). Calls
+	 * have been answered and requests cancelled before. The connection is destroyed by the callee, now or later. */
 	void (*on_close)(void *arg, struct ttrpc_conn *conn, const struct err *why);
 };
 

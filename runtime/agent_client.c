@@ -22,7 +22,7 @@
 
 struct agent_client {
 	struct ttrpc_conn *conn;
-	void (*on_lost)(void *arg, const char *why);
+	agent_lost_fn on_lost;
 	void *arg;
 };
 
@@ -90,11 +90,15 @@ static void on_close(void *arg, struct ttrpc_conn *conn, const struct err *why)
 	struct agent_client *a = arg;
 
 	(void)conn;
-	a->on_lost(a->arg, why->code ? why->text : "the agent closed its connection");
+	struct err gone = *why;
+
+	if (!gone.code)
+		(void)err_say(&gone, ECONNRESET, "the agent closed its connection");
+	a->on_lost(a->arg, &gone);
 }
 
-int agent_client_create(struct loop *loop, int fd, void (*on_lost)(void *arg, const char *why),
-			void *arg, struct agent_client **out, struct err *err)
+int agent_client_create(struct loop *loop, int fd, agent_lost_fn on_lost, void *arg,
+			struct agent_client **out, struct err *err)
 {
 	CLEANUP(own_agent_client_destroy) struct agent_client *a = calloc(1, sizeof(*a));
 

@@ -29,9 +29,15 @@ struct agent_answer {
 /* status->code 0: done. */
 typedef void (*agent_fn)(void *arg, const struct err *status, const struct agent_answer *answer);
 
-/* Owns fd from success on. on_lost: the connection is gone (pending calls have been answered); destroy it then or later. */
-int agent_client_create(struct loop *loop, int fd, void (*on_lost)(void *arg, const char *why),
-			void *arg, struct agent_client **out, struct err *err) MUST_CHECK;
+/*
+ * The connection is gone, and pending calls have been answered; destroy it then or later. EPROTO, ENOBUFS: the agent broke the
+ * rules; any other code: it is no longer there.
+ */
+typedef void (*agent_lost_fn)(void *arg, const struct err *why);
+
+/* Owns fd from success on. */
+int agent_client_create(struct loop *loop, int fd, agent_lost_fn on_lost, void *arg,
+			struct agent_client **out, struct err *err) MUST_CHECK;
 void agent_client_destroy(struct agent_client *a);
 DEFINE_OWNER(agent_client_destroy, struct agent_client)
 

@@ -276,6 +276,9 @@ static void on_stop_deadline(void *arg)
 	struct sandbox *s = arg;
 
 	log_warn("sandbox %s: the guest did not end in time", s->id);
+	if (s->state != SANDBOX_STOPPING && !s->why[0])
+		(void)snprintf(s->why, sizeof(s->why),
+			       "the guest's agent hung up, and the guest did not end");
 	if (s->vmm)
 		vmm_kill(s->vmm);
 }
@@ -295,14 +298,26 @@ static void expect_end(struct sandbox *s)
 	}
 }
 
-static void on_agent_lost(void *arg, const char *why)
+/* Nothing is expected of a guest whose agent breaks the rules, not even that it ends. */
+static void end_broken_agent(struct sandbox *s, const struct err *why)
+{
+	if (!s->why[0])
+		(void)snprintf(s->why, sizeof(s->why), "the guest's agent broke the rules: %.800s",
+			       why->text);
+	if (s->vmm)
+		vmm_kill(s->vmm);
+}
+
+static void on_agent_lost(void *arg, const struct err *why)
 {
 	struct sandbox *s = arg;
 
+	if (why->code == EPROTO || why->code == ENOBUFS)
+		end_broken_agent(s, why);
 	if (s->state != SANDBOX_READY)
 		return;
 	/* A guest without its agent cannot be told anything any more; mostly the guest is ending. */
-	log_info("sandbox %s: the guest's agent is gone: %s", s->id, why);
+	log_info("sandbox %s: the guest's agent is gone: %s", s->id, why->text);
 	expect_end(s);
 }
 

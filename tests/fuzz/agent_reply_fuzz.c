@@ -17,10 +17,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void on_lost(void *arg, const char *why)
+static void on_lost(void *arg, const struct err *why)
 {
 	(void)arg;
-	BUG_ON(!why);
+	BUG_ON(!why->code || !why->text[0]);
 }
 
 static void on_answer(void *arg, const struct err *status, const struct agent_answer *answer)

@@ -142,7 +142,7 @@ static void on_oom_hook(void *arg, const struct container *c)
 	tell(arg, 'O');
 }
 
-static void on_lost(void *arg, const char *why)
+static void on_lost(void *arg, const struct err *why)
 {
 	(void)arg;
 	(void)why;

@@ -273,8 +273,9 @@ static void test_broken_framing(void **state)
 		int code;
 	} cases[] = {
 		{"nothing, then end", NULL, 0, true, 0},
-		{"half a header, then end", BYTES(0, 0, 0), true, EPROTO},
-		{"half a body, then end", BYTES(0, 0, 0, 2, 0, 0, 0, 1, 1, 0, 'x'), true, EPROTO},
+		{"half a header, then end", BYTES(0, 0, 0), true, ECONNRESET},
+		{"half a body, then end", BYTES(0, 0, 0, 2, 0, 0, 0, 1, 1, 0, 'x'), true,
+		 ECONNRESET},
 		{"answer to a stream never opened", BYTES(0, 0, 0, 0, 0, 0, 0, 1, 2, 0), false,
 		 EPROTO},
 		{"answer to an even stream", BYTES(0, 0, 0, 0, 0, 0, 0, 2, 2, 0), false, EPROTO},
