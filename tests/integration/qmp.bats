@@ -1,0 +1,50 @@
+# QMP on an engine run by hand, driven by QEMU's own client (qmp_cases.py has what each case does).
+load lib.bash
+
+setup() {
+	[ -d "${NACRE_QEMU_CLIENT:-}" ] || {
+		echo "no QEMU client: tests/host/qemu-client fetches it" >&2
+		return 1
+	}
+}
+
+teardown() {
+	assert_nothing_left
+}
+
+drive() { # CASE
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$NACRE_QEMU_CLIENT:$BATS_TEST_DIRNAME \
+		timeout -k 5 600 python3 "$BATS_TEST_DIRNAME/qmp_cases.py" "$1"
+}
+
+@test "every command works, and every one is refused with a reason where it cannot" {
+	drive every_command
+}
+
+@test "the sequence of Kata's Go driver works, with disks at the addresses 0 to 3" {
+	drive kata
+}
+
+@test "several clients are served at once" {
+	drive clients
+}
+
+@test "a stopped guest stands still and goes on" {
+	drive stillness
+}
+
+@test "the monitor's connection hears of start and end" {
+	drive monitor
+}
+
+@test "a crash is told from a reset" {
+	drive crash
+}
+
+@test "a guest that resets begins anew where that was asked for" {
+	drive reboot
+}
+
+@test "eight disks and three networks come and go under I/O" {
+	drive many
+}
