@@ -20,7 +20,7 @@ int vmm_nics_fill(struct vmm_nics *nics, const struct network *network, int firs
 {
 	const struct network_nic *nic = NULL;
 
-	for (size_t i = 0; (nic = network_nic(network, i)) != NULL; i++) {
+	for (size_t i = 0; network && (nic = network_nic(network, i)) != NULL; i++) {
 		const uint8_t *mac = nic->mac;
 		const int fd = first_fd + (int)i;
 

@@ -31,7 +31,7 @@ struct vmm_params {
 	int vsock_listen_fd; /* the host connects to guest ports here */
 	int agent_fd;        /* the guest's agent dials this socket */
 	int qmp_fd;          /* QMP for others is served to who connects here; -1: to nobody */
-	const struct network *network; /* whose devices to make; lent for the call */
+	const struct network *network; /* whose devices to make, NULL: none; lent for the call */
 	/* The first vCPU has entered the guest; `times` is the event's data, NULL or of any content, lent. */
 	void (*on_running)(void *arg, struct json_object *times);
 	/* Somebody asked the guest to power down: by its agent, there is no other way. */

@@ -74,13 +74,14 @@ assert_nothing_left() {
 # The folder of an image, read-only, as containerd has unpacked it.
 image_dir() {
 	local dir=/run/test-containerd/image-$1
-	[ -d "$dir" ] || { mkdir "$dir" && ctr image mount "docker.io/nacre/$1:latest" "$dir"; } >/dev/null
-	echo "$dir"
+	mountpoint -q "$dir" || { mkdir -p "$dir" && ctr image mount "docker.io/nacre/$1:latest" "$dir"; } >/dev/null &&
+		echo "$dir"
 }
 
 # rootfs_of IMAGE DIR: a copy of it.
 rootfs_of() {
-	cp -a "$(image_dir "$1")/." "$2"
+	local image
+	image=$(image_dir "$1") && cp -a "$image/." "$2"
 }
 
 # bundle DIR [JQ-EDIT]: a runnable bundle (config.json of `runc spec`, no terminal) with busybox as its rootfs.
