@@ -78,13 +78,6 @@ pod() {
 		--mount "type=bind,src=$BATS_TEST_DIRNAME,dst=/t,options=rbind:ro" $DEBIAN "$id" "$@"
 }
 
-# The host's iperf3 and what it needs, into a root file system of the same release.
-copy_iperf3() {
-	for file in $(command -v iperf3) $(ldd "$(command -v iperf3)" | grep -o '/[^ ]*'); do
-		[ -e "$1$file" ] || install -D "$file" "$1$file"
-	done
-}
-
 # Two pods and the host talk to each other, with this MTU.
 all_talk() {
 	a=$(new_id) b=$(new_id)
@@ -179,18 +172,18 @@ all_talk() {
 @test "iperf3 runs for 10 s each way" {
 	id=$(new_id)
 	new_pod_netns "$id"
-	iperf3 -s -1 -B 10.88.77.1 >"$BATS_TEST_TMPDIR/iperf" 3>&- &
-	peers+=($!)
-	rootfs_of debian "$BATS_TEST_TMPDIR/fs"
-	copy_iperf3 "$BATS_TEST_TMPDIR/fs"
-	ctr run -d --runtime $RUNTIME --with-ns "network:/run/netns/$id" --rootfs "$BATS_TEST_TMPDIR/fs" "$id" \
-		sh -c 'iperf3 -s -D; exec sleep 600'
+	ctr run -d --runtime $RUNTIME --with-ns "network:/run/netns/$id" $DEBIAN "$id" iperf3 -s
+	# Its server answers no more than one at a time, and nobody between two.
+	measure() {
+		timeout 60 iperf3 -c "$v4" -t 10 -J "$@" >"$BATS_TEST_TMPDIR/out.json"
+		jq -e '.error == null' "$BATS_TEST_TMPDIR/out.json"
+	}
 	for direction in "" -R; do
-		run wait_for 30 sh -c "timeout 60 iperf3 -c $v4 -t 10 $direction -J >$BATS_TEST_TMPDIR/out.json"
-		[ "$status" -eq 0 ]
-		# No second without a byte.
-		run jq '[.intervals[].sum.bytes] | length >= 10 and all(. > 0)' "$BATS_TEST_TMPDIR/out.json"
-		[ "$output" = true ]
+		wait_for 30 measure $direction
+		jq -c '[.intervals[].sum.bytes], .end.sum_received.bytes' "$BATS_TEST_TMPDIR/out.json"
+		# No figure is asked for, since an emulated host may stand still: all of it must get through, and go on doing so.
+		jq -e '(.intervals | length >= 10) and .end.sum_received.bytes > 1048576' "$BATS_TEST_TMPDIR/out.json"
+		ping -c 3 -W 10 "$v4"
 	done
 }
 
