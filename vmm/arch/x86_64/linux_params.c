@@ -4,6 +4,7 @@
  * its first keys from the little that it found.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -17,11 +18,15 @@
 #define VERSION_SETUPDATA 0x209
 #define SEED_BYTES        32
 
+/* struct setup_data with its data, which C does not let follow a flexible array. */
 struct rng_seed {
-	struct setup_data head;
+	uint64_t next;
+	uint32_t type;
+	uint32_t len_bytes;
 	uint8_t bytes[SEED_BYTES];
 };
-_Static_assert(sizeof(struct rng_seed) == sizeof(struct setup_data) + SEED_BYTES, "bootparam.h");
+_Static_assert(offsetof(struct rng_seed, type) == offsetof(struct setup_data, type), "bootparam.h");
+_Static_assert(offsetof(struct rng_seed, bytes) == offsetof(struct setup_data, data), "bootparam.h");
 _Static_assert(X86_BOOT_PARAMS_ADDR + sizeof(struct boot_params) <= X86_SETUP_DATA_ADDR,
 	       "layout.h");
 _Static_assert(X86_SETUP_DATA_ADDR + sizeof(struct rng_seed) <= X86_PAGE_TABLES_ADDR, "layout.h");
@@ -40,7 +45,7 @@ void linux_header_of_elf(struct setup_header *out)
 /* The kernel wipes its copy; ours goes as soon as it is written. */
 static int write_seed(struct gmem *mem, struct err *err)
 {
-	struct rng_seed seed = {.head = {.type = SETUP_RNG_SEED, .len = SEED_BYTES}};
+	struct rng_seed seed = {.type = SETUP_RNG_SEED, .len_bytes = SEED_BYTES};
 
 	if (getrandom(seed.bytes, sizeof(seed.bytes), 0) != (ssize_t)sizeof(seed.bytes))
 		return err_set(err, errno, "random bytes for the guest");
