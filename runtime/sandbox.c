@@ -335,6 +335,7 @@ static void on_network(void *arg, const struct err *status)
 		return;
 	}
 	s->state = SANDBOX_READY;
+	vcpus_after_boot(s);
 	tell_all(&s->boot_waiters, &fine);
 }
 
@@ -351,7 +352,6 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 		start_record_mark(&s->start, START_AGENT);
 		start_record_guest(&s->start, &answer->times);
 		log_info("sandbox %s: guest is up, Linux %s", s->id, answer->kernel_release);
-		vcpus_after_boot(s);
 		network_begin(s->network, on_network, s);
 		return;
 	}

@@ -10,7 +10,7 @@
 
 struct sandbox;
 
-/* The agent is there: brings on line what the kernel was told to leave for later. */
+/* The sandbox is ready: brings on line what the kernel was told to leave for later. */
 void vcpus_after_boot(struct sandbox *s);
 
 /* A word from QMP: this one is wanted, and those below it; or no longer. */
