@@ -26,7 +26,8 @@ struct rng_seed {
 	uint8_t bytes[SEED_BYTES];
 };
 _Static_assert(offsetof(struct rng_seed, type) == offsetof(struct setup_data, type), "bootparam.h");
-_Static_assert(offsetof(struct rng_seed, bytes) == offsetof(struct setup_data, data), "bootparam.h");
+_Static_assert(offsetof(struct rng_seed, bytes) == offsetof(struct setup_data, data),
+	       "bootparam.h");
 _Static_assert(X86_BOOT_PARAMS_ADDR + sizeof(struct boot_params) <= X86_SETUP_DATA_ADDR,
 	       "layout.h");
 _Static_assert(X86_SETUP_DATA_ADDR + sizeof(struct rng_seed) <= X86_PAGE_TABLES_ADDR, "layout.h");
