@@ -41,6 +41,8 @@ make_initramfs() {
 		ip -6 addr add fd00::2/64 dev eth0
 		ip link set lo up
 		ip link set eth0 up
+		# until the kernel has seen the carrier, what is sent is dropped; who started us ends a wait in vain
+		until grep -qx up /sys/class/net/eth0/operstate; do sleep 0.1; done
 		cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu >/www/facts
 		ls -d /sys/class/net/eth0/queues/* >/www/queues
 		ping -c 3 -W 10 $HOST >/www/ping && ping -6 -c 3 -W 10 fd00::1 >>/www/ping
