@@ -36,7 +36,8 @@ int resources_find_process(const char *state_dir, const char *what, struct proci
 
 /*
  * The caller holds the directory's lock (state_dir_lock). Kills the processes (the monitor first, so that nobody adds to the
- * list meanwhile), takes redirections back, unlinks the files, removes the state directory. Idempotent: what is gone already is success. A list that cannot be read still removes the directory.
+ * list meanwhile), takes redirections back, unlinks the files, removes the state directory. Idempotent: what is gone
+ * already is success. A list that cannot be read still removes the directory.
  */
 int resources_replay(const char *state_dir, struct err *err) MUST_CHECK;
 

@@ -79,7 +79,10 @@ DEFINE_OWNER(sandbox_destroy, struct sandbox)
 /* What the host must have before a container: configuration, mount namespace, shared tree. Once; cheap afterwards. */
 int sandbox_prepare(struct sandbox *s, struct err *err) MUST_CHECK;
 
-/* fn when the guest's agent has said hello; boots the microVM, sized by `spec` and in its or `stub`'s network namespace (0: no stub), when nobody has. */
+/*
+ * fn when the guest's agent has said hello; boots the microVM, sized by `spec` and in its or `stub`'s network
+ * namespace (0: no stub), when nobody has.
+ */
 void sandbox_boot(struct sandbox *s, const struct oci_spec *spec, pid_t stub, process_fn fn,
 		  void *arg);
 

@@ -1,6 +1,7 @@
 /*
  * The state directory of one sandbox, ROOT/ID (0700): resources.json, state.json (what `nacre state` prints beside the live
- * status), monitor.sock, the unix socket of the guest's vsock, qmp.sock when asked for, and the mount points of the shared tree. The shim's lie below
+ * status), monitor.sock, the unix socket of the guest's vsock, qmp.sock when asked for, and the mount points of the
+ * shared tree. The shim's lie below
  * ROOT/@NAMESPACE/: '@' cannot be in a container id, so the two faces never meet.
  */
 #ifndef NACRE_RUNTIME_STATE_DIR_H

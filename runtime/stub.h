@@ -15,7 +15,8 @@
 #define STUB_VERB "stub"
 
 /*
- * net_ns_fd: the container's network namespace, lent, which engines and hooks find by the stub's pid. tty: the slave, lent, or -1. *pid is a direct child; *control is the caller's and lets it go on: the stub is there before the
+ * net_ns_fd: the container's network namespace, lent, which engines and hooks find by the stub's pid. tty: the slave,
+ * lent, or -1. *pid is a direct child; *control is the caller's and lets it go on: the stub is there before the
  * container, since hooks are told its pid, and ends with us if stub_attach is never called.
  */
 int stub_spawn(const char *id, const char *socket_path, int net_ns_fd, int tty, pid_t *pid,

@@ -13,7 +13,8 @@
 #include "vmm/options.h"
 
 /*
- * Back ends first, then the devices in front of them, which they know by name. Descriptors named by number are taken over. `options` outlives `out`, which machine_config_done
+ * Back ends first, then the devices in front of them, which they know by name. Descriptors named by number are taken
+ * over. `options` outlives `out`, which machine_config_done
  * closes, on failure too; so does backends_done `backends`.
  */
 int machine_config_open(const struct options *options, struct backends *backends,

@@ -34,46 +34,53 @@ static bool is_online(const struct qmp *qmp, uint32_t idx)
 	return idx < qmp->engine.vcpus || qmp_plugged_vcpu(qmp, idx);
 }
 
-int qmp_query_cpus(struct qmp_call *call, struct err *err UNUSED)
+/* An element for each vCPU on line, filled by `describe`. */
+static void list_cpus(struct qmp_call *call,
+		      void (*describe)(struct qmp_call *call, struct json_object *cpu,
+				       uint32_t idx))
+{
+	call->ret = json_object_new_array();
+	for (uint32_t i = 0; i < call->qmp->engine.max_vcpus; i++) {
+		if (is_online(call->qmp, i))
+			describe(call, qj_append_object(call->ret), i);
+	}
+}
+
+static pid_t thread_of(const struct qmp_call *call, uint32_t idx)
 {
 	const struct qmp_engine *engine = &call->qmp->engine;
 
-	call->ret = json_object_new_array();
-	for (uint32_t i = 0; i < engine->max_vcpus; i++) {
-		struct json_object *cpu;
+	return engine->ops->vcpu_tid(engine->self, idx);
+}
 
-		if (!is_online(call->qmp, i))
-			continue;
-		cpu = qj_append_object(call->ret);
+static void describe_cpu(struct qmp_call *call, struct json_object *cpu, uint32_t idx)
+{
+	qj_put_int(cpu, "CPU", idx);
+	qj_put_bool(cpu, "current", idx == 0);
+	qj_put_bool(cpu, "halted", call->qmp->state != QMP_RUNNING);
+	put_path(cpu, "qom_path", idx);
+	qj_put_int(cpu, "thread_id", thread_of(call, idx));
+	qj_put_str(cpu, "arch", "x86");
+}
 
-		qj_put_int(cpu, "CPU", i);
-		qj_put_bool(cpu, "current", i == 0);
-		qj_put_bool(cpu, "halted", call->qmp->state != QMP_RUNNING);
-		put_path(cpu, "qom_path", i);
-		qj_put_int(cpu, "thread_id", engine->ops->vcpu_tid(engine->self, i));
-		qj_put_str(cpu, "arch", "x86");
-	}
+int qmp_query_cpus(struct qmp_call *call, struct err *err UNUSED)
+{
+	list_cpus(call, describe_cpu);
 	return 0;
+}
+
+static void describe_cpu_fast(struct qmp_call *call, struct json_object *cpu, uint32_t idx)
+{
+	qj_put_int(cpu, "cpu-index", idx);
+	put_path(cpu, "qom-path", idx);
+	qj_put_int(cpu, "thread-id", thread_of(call, idx));
+	put_props(cpu, idx);
+	qj_put_str(cpu, "target", QMP_TARGET);
 }
 
 int qmp_query_cpus_fast(struct qmp_call *call, struct err *err UNUSED)
 {
-	const struct qmp_engine *engine = &call->qmp->engine;
-
-	call->ret = json_object_new_array();
-	for (uint32_t i = 0; i < engine->max_vcpus; i++) {
-		struct json_object *cpu;
-
-		if (!is_online(call->qmp, i))
-			continue;
-		cpu = qj_append_object(call->ret);
-
-		qj_put_int(cpu, "cpu-index", i);
-		put_path(cpu, "qom-path", i);
-		qj_put_int(cpu, "thread-id", engine->ops->vcpu_tid(engine->self, i));
-		put_props(cpu, i);
-		qj_put_str(cpu, "target", QMP_TARGET);
-	}
+	list_cpus(call, describe_cpu_fast);
 	return 0;
 }
 
