@@ -55,7 +55,8 @@ BASE := \
 	base/netlink.o \
 	base/path.o \
 	base/spawn.o \
-	base/str.o
+	base/str.o \
+	base/syscall_list.o
 
 CONFIG := \
 	config/json.o \

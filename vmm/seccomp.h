@@ -10,6 +10,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/syscall_list.h"
 
 enum thread_kind {
 	THREAD_MAIN,   /* the loop of the machine: QMP, console, entropy, reset, plugging */
@@ -24,10 +25,8 @@ enum thread_kind {
 
 const char *thread_kind_name(enum thread_kind kind);
 
-#define SECCOMP_MAX_INSNS 1024
-
 /* The list of `kind` as a program; its length. Pure. */
-size_t seccomp_compile(enum thread_kind kind, struct sock_filter out[SECCOMP_MAX_INSNS]);
+size_t seccomp_compile(enum thread_kind kind, struct sock_filter out[SYSCALL_MAX_INSNS]);
 
 /* For the calling thread and all that it starts, for good. no_new_privs is set. */
 int seccomp_enter(enum thread_kind kind, struct err *err) MUST_CHECK;

@@ -179,10 +179,10 @@ static void test_programs_are_well_formed(void **state)
 {
 	(void)state;
 	for (enum thread_kind kind = 0; kind < THREAD_KINDS; kind++) {
-		struct sock_filter insns[SECCOMP_MAX_INSNS];
+		struct sock_filter insns[SYSCALL_MAX_INSNS];
 		size_t n = seccomp_compile(kind, insns);
 
-		assert_in_range(n, 10, SECCOMP_MAX_INSNS / 2);
+		assert_in_range(n, 10, SYSCALL_MAX_INSNS / 2);
 		assert_int_equal(insns[n - 1].code, BPF_RET | BPF_K);
 		assert_int_equal(insns[n - 1].k, 0x80000000U); /* SECCOMP_RET_KILL_PROCESS */
 		for (size_t i = 0; i < n; i++)
