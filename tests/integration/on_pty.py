@@ -67,7 +67,10 @@ def main():
     sys.stdout.buffer.write(seen)
     sys.stdout.flush()
     _, status = os.waitpid(pid, 0)
-    sys.exit(os.waitstatus_to_exitcode(status))
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        print(f"ended with {code}", file=sys.stderr)
+    sys.exit(code)
 
 
 main()
