@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -60,12 +61,22 @@ static int run(const struct options *options, uint64_t exec_us)
 	return 1;
 }
 
+/*
+ * glibc gives each thread that allocates an arena, and beyond eight of them asks how many processors there are: by
+ * sched_getaffinity(2), which no thread may call once it is sealed. Few arenas also cost little memory.
+ */
+static void limit_arenas(void)
+{
+	(void)mallopt(M_ARENA_MAX, 4);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t exec_us = machine_now_us();
 	AUTO_OPTIONS struct options options = {0};
 	struct err err = ERR_INIT;
 
+	limit_arenas();
 	if (options_parse(argc, argv, &options, &err) < 0) {
 		(void)fprintf(stderr, "vmm: %s\n", err.text);
 		return 1;
