@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/spare_mac.h"
 #include "runtime/network_ns.h"
 #include "runtime/network_tap.h"
 #include "runtime/resources.h"
@@ -105,14 +106,6 @@ static bool is_wanted(const struct net_link *l)
 	return true;
 }
 
-/* The address a spare slot has before it is filled, and the guest's driver for good (nacre-vmm(8)). */
-static void spare_mac(int slot, uint8_t mac[NET_MAC_BYTES])
-{
-	const uint8_t spare[NET_MAC_BYTES] = {0x02, 0x6e, 0x61, 0x63, 0x72, (uint8_t)slot};
-
-	memcpy(mac, spare, sizeof(spare));
-}
-
 /* -1: none is free. */
 static int free_slot(const struct network *n)
 {
@@ -190,7 +183,7 @@ static int take_in(struct network *n, const struct net_link *link, int slot, str
 	memcpy(nic.mac, link->mac, sizeof(nic.mac));
 	memcpy(nic.device_mac, link->mac, sizeof(nic.device_mac));
 	if (slot >= 0)
-		spare_mac(slot, nic.device_mac);
+		spare_mac((unsigned)slot, nic.device_mac);
 	(void)snprintf(nic.id, sizeof(nic.id), "net%u", n->made);
 	int rc = network_ns_visit(n->ns_fd, join, &j, err);
 	if (rc)

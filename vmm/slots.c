@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "base/spare_mac.h"
 #include "vmm/dev/dev.h"
 #include "vmm/iothread.h"
 #include "vmm/virtio/mmio.h"
@@ -216,14 +217,13 @@ int slots_add(struct slots *s, struct machine_device *d, struct err *err)
 	return rc;
 }
 
-/* A driver reads a device's address once, so a spare one has its own for good: who owns the guest finds it by that. */
-static void spare_mac(const struct slots *s, uint8_t mac[6])
+static unsigned count_spare_nets(const struct slots *s)
 {
-	uint8_t nth = 0;
+	unsigned n = 0;
 
 	for (size_t i = 0; i < s->n; i++)
-		nth = (uint8_t)(nth + (s->slot[i].spare && s->slot[i].kind == DEVICE_NET));
-	memcpy(mac, (const uint8_t[6]){0x02, 'n', 'a', 'c', 'r', nth}, 6);
+		n += s->slot[i].spare && s->slot[i].kind == DEVICE_NET;
+	return n;
 }
 
 int slots_add_spare(struct slots *s, enum machine_device_kind kind, struct err *err)
@@ -235,7 +235,7 @@ int slots_add_spare(struct slots *s, enum machine_device_kind kind, struct err *
 	if (kind == DEVICE_BLK)
 		empty.blk.fd = -1;
 	else
-		spare_mac(s, empty.net.mac);
+		spare_mac(count_spare_nets(s), empty.net.mac);
 	rc = slots_add(s, &empty, err);
 	if (rc < 0)
 		return err_wrap(err, "spare slot");

@@ -43,8 +43,8 @@ DEFINE_OWNER(slots_destroy, struct slots)
 /* The next slot, for good. On success the descriptors of `d` are the device's. -E2BIG when the address map is full. */
 int slots_add(struct slots *slots, struct machine_device *d, struct err *err) MUST_CHECK;
 /*
- * The next slot, spare: `kind` is DEVICE_BLK or DEVICE_NET. The nth spare network interface (from 0) has the address
- * 02:6e:61:63:72:n until it is filled, and a Linux guest knows it by that for good.
+ * The next slot, spare: `kind` is DEVICE_BLK or DEVICE_NET. A spare network interface has the address that
+ * base/spare_mac.h tells until it is filled.
  */
 int slots_add_spare(struct slots *slots, enum machine_device_kind kind, struct err *err) MUST_CHECK;
 
