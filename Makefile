@@ -216,7 +216,9 @@ RUNTIME := \
 	runtime/monitor_spawn.o \
 	runtime/mount_points.o \
 	runtime/network.o \
+	runtime/network_look.o \
 	runtime/network_message.o \
+	runtime/network_nics.o \
 	runtime/network_ns.o \
 	runtime/network_plug.o \
 	runtime/network_tap.o \
