@@ -71,7 +71,7 @@ void network_begin(struct network *n, network_fn fn, void *arg)
 	if (loop_add_fd(n->p.loop, n->watch.fd, EPOLLIN, on_watch, n, &n->watch_src, &err))
 		fn(arg, &err);
 	else
-		network_settle(n, fn, arg);
+		network_wait(n, false, fn, arg);
 }
 
 /* --- life ---------------------------------------------------------------------------------------------------------- */

@@ -72,7 +72,10 @@ void network_release_taps(struct network *n);
 
 /* The agent is there. fn when the guest's network is as the namespace's; from now on it is kept so. */
 void network_begin(struct network *n, network_fn fn, void *arg);
-/* fn when what the namespace has at this moment is in the guest. */
+/*
+ * A process is to start: fn when what the namespace has at this moment is in the guest. What could not be taken in is an error until the
+ * pod's first process has been let start; in a pod at work it is logged, and the process starts without.
+ */
 void network_settle(struct network *n, network_fn fn, void *arg);
 
 /*

@@ -16,11 +16,12 @@
 struct network_waiter {
 	network_fn fn;
 	void *arg;
+	bool starts;   /* a process, when it is told that all is well */
 	uint64_t look; /* the first look that is late enough */
 	struct network_waiter *next;
 };
 
-/* An interface that could not be taken in: said once, and an error to who waits as long as it is there. */
+/* An interface that could not be taken in: said once, and not tried again as long as it is there. */
 struct network_refused {
 	int link;
 	struct err why;
@@ -46,6 +47,7 @@ struct network {
 	struct network_nic changing; /* what plug or unplug is asked about */
 	bool armed;                  /* the timer runs */
 	bool busy, ended;
+	bool at_work;       /* a process has been let start */
 	bool again;         /* something happened during a look and what followed it */
 	uint64_t looks;     /* begun so far */
 	struct err trouble; /* of the look under way */
@@ -70,6 +72,8 @@ void network_let_go(struct network *n, struct network_nic *nic);
 
 /* Looks now, or again as soon as the look under way has ended. */
 void network_look(struct network *n);
+/* network_begin (nobody starts by that) and network_settle. */
+void network_wait(struct network *n, bool starts, network_fn fn, void *arg);
 /* The next step of the look under way. */
 void network_go_on(struct network *n);
 /* The end: whoever still waits is told n->trouble. */

@@ -30,6 +30,17 @@ static void review_refused(struct network *n)
 	n->nrefused = kept;
 }
 
+/* There is a free slot: those that found none are tried again. */
+static void review_slotless(struct network *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n->nrefused; i++)
+		if (n->refused[i].why.code != ENOSPC)
+			n->refused[kept++] = n->refused[i];
+	n->nrefused = kept;
+}
+
 static void refuse(struct network *n, int link, const struct err *why)
 {
 	log_error("%s", why->text);
@@ -39,10 +50,20 @@ static void refuse(struct network *n, int link, const struct err *why)
 
 /* --- who waits ---------------------------------------------------------------------------------------------------- */
 
+/*
+ * A pod that does no work yet does not begin without an interface that somebody made for it: an engine has put it there between
+ * create and start, and hears what is wrong. What goes wrong in a pod at work has been logged; its other containers go on
+ * being started, for they did without it before.
+ */
+static struct err verdict(const struct network *n)
+{
+	return n->at_work && !n->ended ? (struct err)ERR_INIT : n->trouble;
+}
+
 /* Who came during a look waits for the next one. */
 static void tell_waiters(struct network *n)
 {
-	const struct err status = n->trouble;
+	const struct err status = verdict(n);
 	struct network_waiter **at = &n->waiters;
 
 	while (*at) {
@@ -53,6 +74,7 @@ static void tell_waiters(struct network *n)
 			continue;
 		}
 		*at = w->next;
+		n->at_work = n->at_work || (w->starts && !status.code);
 		w->fn(w->arg, &status);
 		free(w);
 		at = &n->waiters; /* the call may have changed the list */
@@ -62,6 +84,7 @@ static void tell_waiters(struct network *n)
 void network_dismiss(struct network *n)
 {
 	n->looks = UINT64_MAX;
+	n->ended = true;
 	n->busy = true; /* whoever is told cannot start anything any more */
 	tell_waiters(n);
 }
@@ -140,6 +163,7 @@ static bool take_out_one(struct network *n)
 		n->changing = n->nics[i];
 		log_info("network interface '%s' is gone", n->changing.name);
 		network_let_go(n, &n->nics[i]);
+		review_slotless(n);
 		if (n->changing.slot < 0) { /* made with the machine: there to stay */
 			i--;
 			continue;
@@ -230,7 +254,7 @@ void network_look(struct network *n)
 		begin_look(n);
 }
 
-void network_settle(struct network *n, network_fn fn, void *arg)
+void network_wait(struct network *n, bool starts, network_fn fn, void *arg)
 {
 	struct network_waiter *w = malloc(sizeof(*w));
 	struct err err = ERR_INIT;
@@ -240,8 +264,12 @@ void network_settle(struct network *n, network_fn fn, void *arg)
 		fn(arg, &err);
 		return;
 	}
-	*w = (struct network_waiter){
-		.fn = fn, .arg = arg, .look = n->looks + 1, .next = n->waiters};
+	*w = (struct network_waiter){fn, arg, starts, n->looks + 1, n->waiters};
 	n->waiters = w;
 	network_look(n);
+}
+
+void network_settle(struct network *n, network_fn fn, void *arg)
+{
+	network_wait(n, true, fn, arg);
 }

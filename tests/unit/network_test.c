@@ -447,7 +447,7 @@ static void test_no_slot_left(void **state)
 	want_network(w, 0);
 	begin(w);
 	add_interface(w, "late0");
-	for (int i = 2; i <= 3; i++) { /* as long as it is there */
+	for (int i = 2; i <= 3; i++) { /* as long as it is there and nothing runs */
 		network_settle(w->network, on_settled, w);
 		assert_int_equal(w->settled, i);
 		assert_int_equal(w->code, ENOSPC);
@@ -456,6 +456,36 @@ static void test_no_slot_left(void **state)
 	(void)netns_sh(w->pod, "ip link del late0");
 	network_settle(w->network, on_settled, w);
 	assert_int_equal(w->code, 0);
+}
+
+/* The other containers of a pod at work do without what cannot be had; a slot that gets free is used. */
+static void test_a_pod_at_work_goes_on(void **state)
+{
+	struct world *w = *state;
+
+	want_network(w, 1);
+	begin(w);
+	network_settle(w->network, on_settled, w);
+	add_interface(w, "late0");
+	step_until(w, &w->plugs, 1);
+	add_interface(w, "late1");
+	for (int i = 3; i <= 4; i++) {
+		network_settle(w->network, on_settled, w);
+		assert_int_equal(w->settled, i);
+		assert_int_equal(w->code, 0);
+		assert_null(told_of(w, "late1"));
+	}
+	(void)netns_sh(w->pod, "ip link del late0");
+	network_settle(w->network, on_settled, w);
+	assert_int_equal(w->unplugs, 1);
+	assert_int_equal(w->plugs, 2);
+	assert_non_null(told_of(w, "late1"));
+	w->refuse_code = EIO;
+	(void)netns_sh(w->pod, "ip route add 10.124.0.0/16 dev eth0");
+	network_settle(w->network, on_settled, w);
+	assert_int_equal(w->settled, 6);
+	assert_int_equal(w->code, 0);
+	w->refuse_code = 0;
 }
 
 static void test_plug_fails(void **state)
@@ -573,6 +603,7 @@ int main(void)
 		TEST(test_an_interface_arrives),
 		TEST(test_an_interface_goes),
 		TEST(test_no_slot_left),
+		TEST(test_a_pod_at_work_goes_on),
 		TEST(test_plug_fails),
 		TEST(test_end_during_a_plug),
 		TEST(test_delete_takes_back),
