@@ -4,6 +4,7 @@
  */
 #include "base/loop.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -292,6 +293,14 @@ int loop_step(struct loop *loop, int timeout_ms, struct err *err)
 	}
 	free_all(&loop->dead);
 	return 0;
+}
+
+bool loop_idle(const struct loop *loop)
+{
+	/* An epoll descriptor is readable while one of its own is ready. */
+	struct pollfd set = {.fd = loop->epoll_fd, .events = POLLIN};
+
+	return poll(&set, 1, 0) == 0;
 }
 
 int loop_run(struct loop *loop, struct err *err)

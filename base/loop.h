@@ -7,6 +7,7 @@
 #define NACRE_BASE_LOOP_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -52,6 +53,8 @@ void loop_remove(struct loop_source *src);
 int loop_run(struct loop *loop, struct err *err) MUST_CHECK;
 /* One batch, waiting at most timeout_ms (-1: for ever). 0 or -errno. */
 int loop_step(struct loop *loop, int timeout_ms, struct err *err) MUST_CHECK;
+/* Whether a step would find nothing to do: for who steps a loop by hand until it is quiet. */
+bool loop_idle(const struct loop *loop);
 /* From a handler of this loop, or any thread. */
 void loop_stop(struct loop *loop);
 

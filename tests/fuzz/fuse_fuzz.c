@@ -4,10 +4,12 @@
  * one of each kind of file. An input cannot carry node ids or handles it does not know, so a node
  * id of 0xffffffffffffff00 + n means the n-th seen in an answer.
  */
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/cursor.h"
@@ -16,6 +18,7 @@
 
 #define KNOWN     16
 #define MAX_CALLS 64
+#define MAX_FILE  (1U << 20)
 
 /* What answers gave: an entry or an open begins with the number. */
 struct known {
@@ -60,29 +63,45 @@ static void populate(struct fs_client *c)
 	BUG_ON(fc_symlink(c, FUSE_ROOT_ID, "l", "/etc", NULL) < 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void serve(struct fs_client *c, struct cursor *in)
 {
-	struct cursor in = cursor_of(data, size);
 	struct known known = {0};
-	struct fs_client c;
 
-	fc_init(&c, false);
-	populate(&c);
-	for (int i = 0; i < MAX_CALLS && in.left >= 4; i++) {
-		size_t len = cursor_u16(&in), room = cursor_u16(&in);
-		if (len > in.left)
-			len = in.left;
+	populate(c);
+	for (int i = 0; i < MAX_CALLS && in->left >= 4; i++) {
+		size_t len = cursor_u16(in), room = cursor_u16(in);
+		if (len > in->left)
+			len = in->left;
 
 		AUTO_FREE uint8_t *bytes = malloc(len + 1);
 		BUG_ON(!bytes);
 		if (len > 0)
-			memcpy(bytes, cursor_take(&in, len), len);
+			memcpy(bytes, cursor_take(in, len), len);
 		substitute(&known, bytes, len);
-		if (fc_raw(&c, bytes, len, room))
-			learn(&known, &c);
+		if (fc_raw(c, bytes, len, room))
+			learn(&known, c);
 	}
-	fc_done(&c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The tree lies in memory, where files of any length cost what they hold: so there is a limit to it. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct cursor in = cursor_of(data, size);
+	static struct fs_client c;
+	struct rlimit before;
+
+	if (!c.mem) {
+		(void)signal(SIGXFSZ, SIG_IGN);
+		fc_memory(&c);
+	}
+	BUG_ON(getrlimit(RLIMIT_FSIZE, &before) < 0);
+	const struct rlimit limit = {.rlim_cur = MAX_FILE, .rlim_max = before.rlim_max};
+	BUG_ON(setrlimit(RLIMIT_FSIZE, &limit) < 0);
+	fc_begin(&c, "/dev/shm", false);
+	serve(&c, &in);
+	fc_end(&c);
+	BUG_ON(setrlimit(RLIMIT_FSIZE, &before) < 0);
 	return 0;
 }

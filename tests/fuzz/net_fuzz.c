@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MAX_PAIRS 3
 
 struct world {
-	struct fake_driver d;
+	struct fake_driver *d;
 	struct virtio_dev *dev;
 	uint64_t features;
 	uint16_t pairs;
@@ -50,7 +50,7 @@ static void add(struct world *w, uint16_t queue, const void *bytes, uint32_t rea
 		uint32_t writable)
 {
 	struct fake_seg segs[3];
-	struct gpa at = fake_put(&w->d, bytes, readable);
+	struct gpa at = fake_put(w->d, bytes, readable);
 	size_t n = 0;
 
 	cut = cut < readable ? cut : readable;
@@ -59,11 +59,11 @@ static void add(struct world *w, uint16_t queue, const void *bytes, uint32_t rea
 	if (readable > cut)
 		segs[n++] = (struct fake_seg){GPA(at.v + cut), readable - cut, false};
 	if (writable > 0)
-		segs[n++] = (struct fake_seg){fake_alloc(&w->d, writable), writable, true};
+		segs[n++] = (struct fake_seg){fake_alloc(w->d, writable), writable, true};
 	if (n == 0)
 		return;
-	fake_add(&w->d, queue, segs, n);
-	fake_kick(&w->d, queue);
+	fake_add(w->d, queue, segs, n);
+	fake_kick(w->d, queue);
 }
 
 static void send_chain(struct world *w, struct cursor *c)
@@ -88,7 +88,7 @@ static void give_buffer(struct world *w, struct cursor *c)
 
 static void command(struct world *w, struct cursor *c)
 {
-	bool is_mq = w->d.features & 1ULL << VIRTIO_NET_F_MQ;
+	bool is_mq = w->d->features & 1ULL << VIRTIO_NET_F_MQ;
 	uint32_t len = cursor_u8(c);
 	uint32_t writable = cursor_u8(c);
 	const void *bytes = cursor_take(c, len);
@@ -104,7 +104,7 @@ static void host_sends(struct world *w, struct cursor *c)
 
 	if (fd >= 0)
 		(void)send(fd, zeros, cursor_u16(c), MSG_NOSIGNAL);
-	fake_run(&w->d, 0);
+	fake_run(w->d, 0);
 }
 
 /* What comes out has a header that a tap could act on, and a frame behind it. */
@@ -126,7 +126,7 @@ static void host_reads(struct world *w)
 			BUG_ON(h.gso_type && (h.gso_size == 0 || h.hdr_len > n - 12));
 		}
 	}
-	fake_run(&w->d, 0);
+	fake_run(w->d, 0);
 }
 
 static void drop_taps(struct world *w)
@@ -146,7 +146,7 @@ static void toggle(struct world *w)
 		dev_net_empty(w->dev);
 		drop_taps(w);
 	}
-	fake_run(&w->d, 0);
+	fake_run(w->d, 0);
 }
 
 static void run(struct world *w, struct cursor *c)
@@ -172,7 +172,7 @@ static void run(struct world *w, struct cursor *c)
 			toggle(w);
 			break;
 		case 6:
-			fake_probe(&w->d, w->dev, w->features);
+			fake_probe(w->d, w->dev, w->features);
 			break;
 		}
 	}
@@ -183,21 +183,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cursor c = cursor_of(data, size);
 	struct dev_net_params p = {.ntaps = 0};
-	struct world w = {.host = {-1, -1, -1}};
+	static struct fake_driver d;
+	struct world w = {.d = &d, .host = {-1, -1, -1}};
 	uint8_t choices = cursor_u8(&c);
 
 	log_init(-1, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	w.pairs = (uint16_t)(1 + choices % MAX_PAIRS);
 	p.queue_pairs = w.pairs;
 	w.features = cursor_u64(&c);
-	fake_init(&w.d);
+	if (!d.mem)
+		fake_init(&d);
 	if (!(choices & 0x80))
 		make_taps(&w, &p);
-	BUG_ON(dev_net_create(&p, w.d.mem, w.d.loop, &w.dev, NULL) < 0);
-	fake_probe(&w.d, w.dev, w.features);
+	BUG_ON(dev_net_create(&p, d.mem, d.loop, &w.dev, NULL) < 0);
+	fake_probe(&d, w.dev, w.features);
 	run(&w, &c);
 	virtio_dev_destroy(w.dev);
 	drop_taps(&w);
-	fake_done(&w.d);
+	fake_rewind(&d);
 	return 0;
 }

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PORT        5
 
 struct world {
-	struct fake_driver d;
+	struct fake_driver *d;
 	struct virtio_dev *dev;
 	struct sockaddr_un addr;
 	socklen_t addr_len;
@@ -34,28 +34,28 @@ struct world {
 
 static void settle(struct world *w)
 {
-	for (int i = 0; i < 6; i++)
-		BUG_ON(loop_step(w->d.loop, 0, NULL) < 0);
+	for (int i = 0; i < 6 && !loop_idle(w->d->loop); i++)
+		BUG_ON(loop_step(w->d->loop, 0, NULL) < 0);
 }
 
 static void post_buffer(struct world *w, struct cursor *c)
 {
 	uint32_t len = 1 + cursor_u16(c) % 4096;
-	struct fake_seg seg = {.at = fake_alloc(&w->d, len), .len = len, .writable = true};
+	struct fake_seg seg = {.at = fake_alloc(w->d, len), .len = len, .writable = true};
 
 	w->small_buffer = w->small_buffer || len <= sizeof(struct virtio_vsock_hdr);
-	(void)fake_add(&w->d, 0, &seg, 1);
+	(void)fake_add(w->d, 0, &seg, 1);
 	virtio_notify(w->dev, 0);
 }
 
 static void send_packet(struct world *w, const struct virtio_vsock_hdr *h, const void *data,
 			uint32_t len)
 {
-	struct fake_seg segs[2] = {{.at = fake_put(&w->d, h, sizeof(*h)), .len = sizeof(*h)}};
+	struct fake_seg segs[2] = {{.at = fake_put(w->d, h, sizeof(*h)), .len = sizeof(*h)}};
 
 	if (len > 0)
-		segs[1] = (struct fake_seg){.at = fake_put(&w->d, data, len), .len = len};
-	(void)fake_add(&w->d, 1, segs, len > 0 ? 2 : 1);
+		segs[1] = (struct fake_seg){.at = fake_put(w->d, data, len), .len = len};
+	(void)fake_add(w->d, 1, segs, len > 0 ? 2 : 1);
 	w->sent += len;
 	virtio_notify(w->dev, 1);
 }
@@ -132,7 +132,7 @@ static void restart(struct world *w, struct cursor *c)
 	if (cursor_u8(c) & 1)
 		settle(w);
 	w->small_buffer = false;
-	fake_probe(&w->d, w->dev, UINT64_MAX);
+	fake_probe(w->d, w->dev, UINT64_MAX);
 }
 
 static void run(struct world *w, struct cursor *c)
@@ -158,7 +158,9 @@ static void run(struct world *w, struct cursor *c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cursor c = cursor_of(data, size);
-	struct world w = {.clients = {-1, -1, -1, -1},
+	static struct fake_driver d;
+	struct world w = {.d = &d,
+			  .clients = {-1, -1, -1, -1},
 			  .addr = {.sun_family = AF_UNIX},
 			  .addr_len = sizeof(w.addr)};
 	struct dev_vsock_params p = {.guest_cid = 3};
@@ -166,7 +168,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	log_init(-1, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	(void)signal(SIGPIPE, SIG_IGN);
-	fake_init(&w.d);
+	if (!d.mem)
+		fake_init(&d);
 	p.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	BUG_ON(bind(p.listen_fd, (struct sockaddr *)&w.addr, sizeof(sa_family_t)) < 0);
 	BUG_ON(getsockname(p.listen_fd, (struct sockaddr *)&w.addr, &w.addr_len) < 0);
@@ -174,13 +177,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	BUG_ON(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0);
 	w.agent = pair[0];
 	p.agent_fd = pair[1];
-	BUG_ON(dev_vsock_create(&p, w.d.mem, w.d.loop, &w.dev, NULL) < 0);
-	fake_probe(&w.d, w.dev, UINT64_MAX);
+	BUG_ON(dev_vsock_create(&p, d.mem, d.loop, &w.dev, NULL) < 0);
+	fake_probe(&d, w.dev, UINT64_MAX);
 	run(&w, &c);
 	virtio_dev_destroy(w.dev);
 	for (size_t i = 0; i < CLIENTS; i++)
 		own_close(&w.clients[i]);
 	own_close(&w.agent);
-	fake_done(&w.d);
+	fake_rewind(&d);
 	return 0;
 }

@@ -300,8 +300,10 @@ static void test_loop_removal_in_batch(void **state)
 	s.loop = loop;
 	assert_int_equal(loop_add_fd(loop, p[0], EPOLLIN, remove_both, &s, &s.a, &err), 0);
 	assert_int_equal(loop_add_fd(loop, q[0], EPOLLIN, remove_both, &s, &s.b, &err), 0);
+	assert_true(loop_idle(loop));
 	assert_int_equal(fd_write_full(p[1], "1", 1), 0);
 	assert_int_equal(fd_write_full(q[1], "1", 1), 0);
+	assert_false(loop_idle(loop));
 	assert_int_equal(loop_run(loop, &err), 0);
 	assert_int_equal(s.fired, 1);
 	for (int i = 0; i < 2; i++) {

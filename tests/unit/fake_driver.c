@@ -53,10 +53,12 @@ void fake_done(struct fake_driver *d)
 void fake_rewind(struct fake_driver *d)
 {
 	static const uint8_t zeroes[4096];
+	int rc = loop_step(d->loop, 0, NULL); /* what was removed from the loop is freed */
 
+	BUG_ON(rc < 0);
 	for (uint64_t at = FAKE_RAM_AT; at < d->alloc_next; at += sizeof(zeroes))
 		put(d, at, zeroes, sizeof(zeroes));
-	d->alloc_next = FAKE_RAM_AT;
+	*d = (struct fake_driver){.mem = d->mem, .loop = d->loop, .alloc_next = FAKE_RAM_AT};
 }
 
 struct gpa fake_alloc(struct fake_driver *d, size_t len)
@@ -269,6 +271,8 @@ void fake_run(struct fake_driver *d, int quiet_ms)
 	do {
 		int rc;
 
+		if (quiet_ms == 0 && loop_idle(d->loop))
+			return;
 		before = now_ms();
 		rc = loop_step(d->loop, quiet_ms, NULL);
 		BUG_ON(rc < 0);

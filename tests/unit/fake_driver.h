@@ -58,7 +58,8 @@ void fake_init(struct fake_driver *d);
 /* After the device is destroyed. */
 void fake_done(struct fake_driver *d);
 
-/* Zeroes and takes back all that was allocated: for many short lives of one memory. The device is reset. */
+/* As after fake_init, in the same memory and loop, for the next of many short lives: what was allocated is zeroed and taken
+ * back. No device is left, or none that is not reset. */
 void fake_rewind(struct fake_driver *d);
 
 /* Guest memory, 16-byte aligned, zeroed, never given back. fake_put fills it, fake_get copies it out. */

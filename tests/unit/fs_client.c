@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -269,30 +270,46 @@ size_t fc_open_fds(void)
 	return n;
 }
 
-void fc_init(struct fs_client *c, bool readonly)
+void fc_begin(struct fs_client *c, const char *base, bool readonly)
 {
-	static const struct gmem_range ram = {.at = {0}, .len_bytes = RAM_BYTES};
 	const struct fuse_init_in in = {.major = 7, .minor = 41, .flags = UINT32_MAX};
 	const struct fc_msg m = {.opcode = FUSE_INIT, .arg = &in, .arg_len = sizeof(in)};
 
-	memset(c, 0, sizeof(*c));
-	strcpy(c->dir, "/var/tmp/nacre-fs-XXXXXX");
+	(void)snprintf(c->dir, sizeof(c->dir), "%s/nacre-fs-XXXXXX", base);
 	BUG_ON(!mkdtemp(c->dir));
 	c->dir_fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int root_fd = open(c->dir, O_PATH | O_CLOEXEC);
 	BUG_ON(c->dir_fd < 0 || root_fd < 0);
-	c->out = malloc(FC_OUT_BYTES);
-	BUG_ON(!c->out || gmem_create(&ram, 1, &c->mem, NULL) < 0);
-	c->vq.mem = c->mem;
 	BUG_ON(fs_create(root_fd, -1, readonly, &c->fs, NULL) < 0);
 	BUG_ON(ask(c, &m, &c->init, sizeof(c->init)) < 0);
 }
 
+void fc_end(struct fs_client *c)
+{
+	fs_destroy(TAKE_PTR(&c->fs));
+	own_close(&c->dir_fd);
+	BUG_ON(path_remove_tree(AT_FDCWD, c->dir, NULL) < 0);
+}
+
+void fc_memory(struct fs_client *c)
+{
+	static const struct gmem_range ram = {.at = {0}, .len_bytes = RAM_BYTES};
+
+	memset(c, 0, sizeof(*c));
+	c->out = malloc(FC_OUT_BYTES);
+	BUG_ON(!c->out || gmem_create(&ram, 1, &c->mem, NULL) < 0);
+	c->vq.mem = c->mem;
+}
+
+void fc_init(struct fs_client *c, bool readonly)
+{
+	fc_memory(c);
+	fc_begin(c, "/var/tmp", readonly);
+}
+
 void fc_done(struct fs_client *c)
 {
-	fs_destroy(c->fs);
+	fc_end(c);
 	gmem_destroy(c->mem);
 	free(c->out);
-	(void)close(c->dir_fd);
-	BUG_ON(path_remove_tree(AT_FDCWD, c->dir, NULL) < 0);
 }

@@ -48,6 +48,11 @@ void fc_init(struct fs_client *c, bool readonly);
 /* Removes the directory. */
 void fc_done(struct fs_client *c);
 
+/* The same in parts, for many short sessions in one memory: fc_memory once, then each with a new directory in `base`. */
+void fc_memory(struct fs_client *c);
+void fc_begin(struct fs_client *c, const char *base, bool readonly);
+void fc_end(struct fs_client *c);
+
 /*
  * The answer's error, 0 or -errno; the body is at fc_body. -1000 when the server called it a
  * broken transport.
