@@ -18,6 +18,7 @@ setup() {
 teardown() {
 	[ -z "$vmm_pid" ] || kill -9 "$vmm_pid" 2>/dev/null || true
 	[ -z "${loop:-}" ] || losetup -d "$loop"
+	[ -z "${null_blk:-}" ] || modprobe -r null_blk
 	rm -f "$disk"
 	assert_nothing_left
 }
@@ -45,7 +46,12 @@ END
 vmm_args() {
 	args=(/usr/libexec/nacre/vmm -kernel /usr/share/nacre/kernel-x86_64 -initrd "$BATS_TEST_TMPDIR/initrd"
 		-m 256 -smp 1 -append quiet -drive "id=d0,$1" -device "virtio-blk-device,drive=d0${2:-}"
-		-device virtio-fs-device,tag=host,dir=/,readonly=on -serial "file:$console")
+		-serial "file:$console")
+	if [ -n "${jail:-}" ]; then
+		args=("${in_namespaces[@]}" "${args[@]}" -jail "$jail" -device virtio-fs-device,tag=host,readonly=on)
+	else
+		args+=(-device virtio-fs-device,tag=host,dir=/,readonly=on)
+	fi
 }
 
 # guest DRIVE-OPTIONS [DEVICE-OPTIONS]: runs it to its end.
@@ -103,6 +109,44 @@ verified() {
 	initrd 'cat /sys/block/vda/ro; dd if=/dev/zero of=/dev/vda bs=512 count=1 conv=fsync || echo refused'
 	guest "file=$disk,readonly=on"
 	grep -q refused "$console"
+}
+
+# in_jail: the guests of this test are run in one, whose root is the host's; so its lists of system calls are in force.
+in_jail() {
+	jail=$BATS_TEST_TMPDIR/jail
+	mkdir "$jail"
+	in_namespaces=(setpriv --clear-groups unshare --map-root-user --mount --pid --ipc --uts --fork --kill-child
+		sh -c 'mount --rbind / "$0" && exec "$@"' "$jail")
+}
+
+# A device of blocks of 4096 bytes that discards, but has no command to zero; what it has discarded reads as zeros.
+erased_on_a_device() {
+	in_jail
+	null_blk=yes
+	modprobe null_blk gb=1 bs=4096 memory_backed=1 discard=1
+	initrd 'echo "$(cat /sys/block/vda/queue/logical_block_size) bytes a block"
+		for how in "" -z; do
+			dd if=/dev/urandom of=/dev/vda bs=1M count=4 conv=fsync 2>/dev/null
+			chroot /host /usr/sbin/blkdiscard $how -o 1048576 -l 2097152 /dev/vda && echo erased $how
+			echo $(dd if=/dev/vda bs=1M skip=1 count=2 2>/dev/null | tr -d "\0" | wc -c) bytes inside $how
+			[ $(dd if=/dev/vda bs=1M skip=3 count=1 2>/dev/null | tr -d "\0" | wc -c) -gt 1000000 ] && echo the rest stays $how
+		done'
+	guest "file=/dev/nullb0,$1"
+	cat "$console"
+	grep -q '^4096 bytes a block' "$console"
+	for how in "" " -z"; do
+		grep -qx "erased$how.\?" "$console"
+		grep -qx "0 bytes inside$how.\?" "$console"
+		grep -qx "the rest stays$how.\?" "$console"
+	done
+}
+
+@test "a guest erases on a block device: io_uring" {
+	erased_on_a_device aio=io_uring
+}
+
+@test "a guest erases on a block device: threads, past the page cache" {
+	erased_on_a_device aio=threads,direct=on
 }
 
 # A record a sector, each synced before it is acknowledged on the console. Both are looked at after the kill.

@@ -32,6 +32,7 @@ struct script {
 	uint64_t most_bytes;   /* of one transfer; 0: all */
 	uint64_t bad_at_bytes; /* a transfer over this byte fails; UINT64_MAX: none */
 	unsigned fail_nth;     /* operation, from 1; 0: none */
+	unsigned unsupported;  /* operations, 1 << each */
 	struct block_io *waiting[MAX_OPS];
 	size_t first, n;
 	struct op {
@@ -87,8 +88,10 @@ static int64_t script_result(const struct script *s, size_t i)
 
 	if (i + 1 == s->fail_nth)
 		return -EIO;
+	if (s->unsupported & 1U << io->op)
+		return -EOPNOTSUPP;
 	if (io->op != BLOCK_READ && io->op != BLOCK_WRITE)
-		return io->op == BLOCK_ZERO ? -EOPNOTSUPP : 0;
+		return 0;
 	if (s->bad_at_bytes >= op->off_bytes && s->bad_at_bytes - op->off_bytes < op->len_bytes)
 		return -EIO;
 	for (; (uint32_t)n < io->niov && left > 0; n++) {
@@ -195,6 +198,15 @@ static struct sent send(struct fixture *f, uint32_t type, uint64_t sector, uint3
 	s.status = fake_put(&f->d, &none, 1);
 	segs[n++] = (struct fake_seg){s.status, 1, true};
 	s.head = fake_add_indirect(&f->d, 0, segs, n);
+	return s;
+}
+
+static struct sent send_range(struct fixture *f, uint32_t type,
+			      const struct virtio_blk_discard_write_zeroes *range)
+{
+	struct sent s = send(f, type, 0, sizeof(*range), 0);
+
+	assert_true(gmem_write(f->d.mem, s.data, range, sizeof(*range)));
 	return s;
 }
 
@@ -338,20 +350,16 @@ static void test_nth_failure(void **state)
 		/* No FLUSH: a zeroed range is synced, one more operation. */
 		start(&f, false, ~(1ULL << VIRTIO_BLK_F_FLUSH));
 		f.script.fail_nth = nth;
+		f.script.unsupported = 1U << BLOCK_ZERO;
 		f.script.most_bytes = 1000;
 		for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 			bool erase = types[i] == VIRTIO_BLK_T_DISCARD ||
 				     types[i] == VIRTIO_BLK_T_WRITE_ZEROES;
 			struct virtio_blk_discard_write_zeroes range = {.num_sectors = 1};
 
-			sent[i] = send(&f, types[i], i * 4,
-				       erase           ? sizeof(range)
-				       : types[i] == F ? 0
-						       : 4 * SECTOR,
-				       0);
-			if (erase)
-				assert_true(
-					gmem_write(f.d.mem, sent[i].data, &range, sizeof(range)));
+			sent[i] = erase ? send_range(&f, types[i], &range)
+					: send(&f, types[i], i * 4, types[i] == F ? 0 : 4 * SECTOR,
+					       0);
 		}
 		fake_kick(&f.d, 0);
 		reap(&f);
@@ -370,6 +378,87 @@ static void test_nth_failure(void **state)
 		stop(&f);
 	}
 	assert_true(ops > ARRAY_SIZE(types));
+}
+
+/* Which operation erases, and which one stands in where the disk cannot do it. */
+static void test_erase(void **state)
+{
+	enum { DISCARD = VIRTIO_BLK_T_DISCARD, ZERO = VIRTIO_BLK_T_WRITE_ZEROES };
+	static const struct {
+		const char *name;
+		uint32_t type, flags, sectors;
+		bool of_device;
+		unsigned unsupported;
+		uint8_t status;
+		enum block_op ops[2];
+		size_t nops;
+	} cases[] = {
+		{"discard, a file", DISCARD, 0, 8, false, 0, 0, {BLOCK_PUNCH}, 1},
+		{"discard, a device", DISCARD, 0, 8, true, 0, 0, {BLOCK_DISCARD}, 1},
+		{"discard, a device that cannot",
+		 DISCARD,
+		 0,
+		 8,
+		 true,
+		 1U << BLOCK_DISCARD,
+		 2,
+		 {BLOCK_DISCARD},
+		 1},
+		{"zero, a file", ZERO, 0, 8, false, 0, 0, {BLOCK_ZERO}, 1},
+		{"zero, a device", ZERO, 0, 8, true, 0, 0, {BLOCK_ZERO}, 1},
+		{"zero and unmap", ZERO, 1, 8, true, 0, 0, {BLOCK_PUNCH}, 1},
+		{"zero, only holes",
+		 ZERO,
+		 0,
+		 8,
+		 false,
+		 1U << BLOCK_ZERO,
+		 0,
+		 {BLOCK_ZERO, BLOCK_PUNCH},
+		 2},
+		{"zero and unmap, no holes",
+		 ZERO,
+		 1,
+		 8,
+		 true,
+		 1U << BLOCK_PUNCH,
+		 0,
+		 {BLOCK_PUNCH, BLOCK_ZERO},
+		 2},
+		{"zero, neither",
+		 ZERO,
+		 0,
+		 8,
+		 false,
+		 1U << BLOCK_ZERO | 1U << BLOCK_PUNCH,
+		 2,
+		 {BLOCK_ZERO, BLOCK_PUNCH},
+		 2},
+		{"discard of half a block", DISCARD, 0, 4, true, 0, 2, {0}, 0},
+		{"zero half a block", ZERO, 0, 4, true, 0, 2, {0}, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct virtio_blk_discard_write_zeroes range = {.num_sectors = cases[i].sectors,
+								.flags = cases[i].flags};
+		struct fixture f;
+		struct sent s;
+
+		print_message("  %s\n", cases[i].name);
+		start(&f, true, UINT64_MAX);
+		f.blk->node.is_device = cases[i].of_device;
+		f.blk->node.erase_bytes = 8 * SECTOR;
+		f.script.unsupported = cases[i].unsupported;
+		s = send_range(&f, cases[i].type, &range);
+		fake_kick(&f.d, 0);
+		reap(&f);
+		assert_int_equal(status_of(&f, &s), cases[i].status);
+		assert_int_equal(f.script.n, cases[i].nops);
+		for (size_t k = 0; k < cases[i].nops; k++)
+			assert_int_equal(f.script.ops[k].op, cases[i].ops[k]);
+		stop(&f);
+	}
 }
 
 /* Memory that is not where the disk wants it goes through the buffer, in pieces, also when these come back short. */
@@ -558,11 +647,12 @@ static void test_write_through(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_merge),      cmocka_unit_test(test_merge_bound),
-		cmocka_unit_test(test_bad_sector), cmocka_unit_test(test_nth_failure),
-		cmocka_unit_test(test_bounce),     cmocka_unit_test(test_stall),
-		cmocka_unit_test(test_reset),      cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_write_through),
+		cmocka_unit_test(test_merge),         cmocka_unit_test(test_merge_bound),
+		cmocka_unit_test(test_bad_sector),    cmocka_unit_test(test_nth_failure),
+		cmocka_unit_test(test_erase),         cmocka_unit_test(test_bounce),
+		cmocka_unit_test(test_stall),         cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_empty),         cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_write_through),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

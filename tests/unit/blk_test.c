@@ -670,7 +670,7 @@ int main(void)
 	struct err why = ERR_INIT;
 	int failed = run_with(BLOCK_AIO_THREADS, "threads");
 
-	if (block_uring_create(-1, &uring, &why) == 0)
+	if (block_uring_create(-1, false, &uring, &why) == 0)
 		failed += run_with(BLOCK_AIO_IO_URING, "io_uring");
 	else
 		print_message("not run with aio=io_uring: %s\n", why.text);

@@ -64,7 +64,7 @@ static void test_operations(void **state)
 	uint8_t one[512], two[1024], want[1024];
 	struct iovec iov[] = {{one, sizeof(one)}, {two, sizeof(two)}};
 
-	assert_int_equal(block_engine_create(aio, fd, &e, NULL), 0);
+	assert_int_equal(block_engine_create(aio, fd, false, &e, NULL), 0);
 	assert_int_equal(block_engine_start(e, NULL), 0);
 	memset(one, 0x22, sizeof(one));
 	memset(two, 0x33, sizeof(two));
@@ -119,7 +119,7 @@ static void test_descriptors(void **state)
 	struct iovec iov = {&byte, 1};
 	struct block_io read = {.op = BLOCK_READ, .iov = &iov, .niov = 1};
 
-	assert_int_equal(block_engine_create(aio, -1, &e, NULL), 0);
+	assert_int_equal(block_engine_create(aio, -1, true, &e, NULL), 0);
 	assert_int_equal(block_engine_start(e, NULL), 0);
 	for (uint8_t i = 1; i < 3; i++) {
 		AUTO_FD int fd = disk_make(i);
@@ -129,6 +129,21 @@ static void test_descriptors(void **state)
 		assert_int_equal(byte, i);
 	}
 	assert_int_equal(perform(e, &read), -EBADF);
+}
+
+/* A discard is an ioctl of block devices, with either engine: of a file it is refused as no other operation is. */
+static void test_discard(void **state)
+{
+	enum block_aio aio = *(const enum block_aio *)*state;
+	CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+	AUTO_FD int fd = disk_make(7);
+	struct block_io discard = {.op = BLOCK_DISCARD, .fd = fd, .len_bytes = 512};
+	struct block_io flush = {.op = BLOCK_FLUSH, .fd = fd};
+
+	assert_int_equal(block_engine_create(aio, fd, true, &e, NULL), 0);
+	assert_int_equal(block_engine_start(e, NULL), 0);
+	assert_int_equal(perform(e, &discard), -ENOTTY);
+	assert_int_equal(perform(e, &flush), 0);
 }
 
 /* The one file of a disk given at the start: a ring that was talked into another descriptor still reads this one. */
@@ -141,7 +156,7 @@ static void test_only_file(void **state)
 	struct iovec iov = {&byte, 1};
 
 	(void)state;
-	assert_int_equal(block_uring_create(fd, &e, NULL), 0);
+	assert_int_equal(block_uring_create(fd, false, &e, NULL), 0);
 	assert_int_equal(
 		perform(e,
 			&(struct block_io){.op = BLOCK_READ, .fd = other, .iov = &iov, .niov = 1}),
@@ -160,7 +175,7 @@ static void test_no_registration(void **state)
 	for (int fixed = 0; fixed < 2; fixed++) {
 		CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
 
-		assert_int_equal(block_uring_create(fixed ? fd : -1, &e, NULL), 0);
+		assert_int_equal(block_uring_create(fixed ? fd : -1, false, &e, NULL), 0);
 		for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 			int rc = (int)syscall(SYS_io_uring_register, block_engine_event_fd(e),
 					      ops[i], &fd, 1);
@@ -194,16 +209,18 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test_prestate(test_operations, &threads),
 		cmocka_unit_test_prestate(test_descriptors, &threads),
+		cmocka_unit_test_prestate(test_discard, &threads),
 	};
 	const struct CMUnitTest uring_tests[] = {
 		cmocka_unit_test_prestate(test_operations, &uring),
 		cmocka_unit_test_prestate(test_descriptors, &uring),
+		cmocka_unit_test_prestate(test_discard, &uring),
 		cmocka_unit_test(test_only_file),
 		cmocka_unit_test(test_no_registration),
 	};
 	int failed = cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 
-	if (block_uring_create(-1, &e, &why) == 0)
+	if (block_uring_create(-1, false, &e, &why) == 0)
 		failed += cmocka_run_group_tests_name("io_uring", uring_tests, NULL, NULL);
 	else
 		print_message("not run with aio=io_uring: %s\n", why.text);

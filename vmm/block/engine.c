@@ -27,20 +27,21 @@ int block_aio_parse(const char *text, enum block_aio *out, struct err *err)
 	return err_say(err, EINVAL, "aio=%s: io_uring, threads or native is needed", text);
 }
 
-int block_engine_create(enum block_aio aio, int only_fd, struct block_engine **out, struct err *err)
+int block_engine_create(enum block_aio aio, int only_fd, bool discards, struct block_engine **out,
+			struct err *err)
 {
 	struct err why = ERR_INIT;
 	int rc;
 
 	if (aio == BLOCK_AIO_THREADS)
-		return block_threads_create(out, err);
-	rc = block_uring_create(only_fd, out, &why);
+		return block_threads_create(BLOCK_WORKERS_MAX, out, err);
+	rc = block_uring_create(only_fd, discards, out, &why);
 	if (rc == 0)
 		return 0;
 	if (aio == BLOCK_AIO_IO_URING)
 		return err_say(err, -rc, "%s: use aio=threads", why.text);
 	log_info("disk: %s: threads do its work", why.text);
-	return block_threads_create(out, err);
+	return block_threads_create(BLOCK_WORKERS_MAX, out, err);
 }
 
 int block_engine_start(struct block_engine *e, struct err *err)

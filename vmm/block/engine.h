@@ -13,6 +13,7 @@
 #define NACRE_VMM_BLOCK_ENGINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -29,8 +30,11 @@ enum block_aio { BLOCK_AIO_AUTO, BLOCK_AIO_THREADS, BLOCK_AIO_IO_URING };
 /* "threads", "io_uring", or "native", which QEMU means Linux's own asynchronous I/O by: AUTO here. */
 int block_aio_parse(const char *text, enum block_aio *out, struct err *err) MUST_CHECK;
 
-/* PUNCH and ZERO are the modes of fallocate(2), always with FALLOC_FL_KEEP_SIZE. */
-enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_PUNCH, BLOCK_ZERO };
+/*
+ * PUNCH and ZERO are the modes of fallocate(2), always with FALLOC_FL_KEEP_SIZE. DISCARD is BLKDISCARD of a block device:
+ * to punch one means to zero it, which many that discard cannot do without writing.
+ */
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_PUNCH, BLOCK_ZERO, BLOCK_DISCARD };
 
 /* One operation: the caller's memory, lent with its vectors from submit until done(). */
 struct block_io {
@@ -40,7 +44,7 @@ struct block_io {
 	const struct iovec *iov; /* READ and WRITE */
 	uint32_t niov;           /* 1..IOV_MAX */
 	uint64_t off_bytes;
-	uint64_t len_bytes; /* PUNCH and ZERO */
+	uint64_t len_bytes; /* PUNCH, ZERO and DISCARD */
 	/* Bytes moved (short as of the system call), 0, or -errno. May submit this or another operation. */
 	void (*done)(struct block_io *io, int64_t result);
 
@@ -69,9 +73,10 @@ struct block_engine {
 /*
  * `only_fd` >= 0: the one descriptor that operations will name; with io_uring it is registered and the ring takes no
  * other. -1: each operation's own counts, for disks that come and go. Either way the ring is restricted to the operations
- * above and takes no more registrations: ring operations pass seccomp by.
+ * above and takes no more registrations: ring operations pass seccomp by. `discards`: operations may be DISCARD, which costs
+ * a ring a thread beside it.
  */
-int block_engine_create(enum block_aio aio, int only_fd, struct block_engine **out,
+int block_engine_create(enum block_aio aio, int only_fd, bool discards, struct block_engine **out,
 			struct err *err) MUST_CHECK;
 /* Before the first submit, after the process has entered its jail. */
 int block_engine_start(struct block_engine *e, struct err *err) MUST_CHECK;
@@ -92,7 +97,10 @@ void block_engine_reap(struct block_engine *e);
 void block_engine_wait(const struct block_engine *e, int timeout_ms);
 
 /* The two engines, for engine.c and tests. -ENOSYS or -EPERM from uring: the host does not let us. */
-int block_uring_create(int only_fd, struct block_engine **out, struct err *err) MUST_CHECK;
-int block_threads_create(struct block_engine **out, struct err *err) MUST_CHECK;
+int block_uring_create(int only_fd, bool discards, struct block_engine **out,
+		       struct err *err) MUST_CHECK;
+/* 1..BLOCK_WORKERS_MAX threads. */
+#define BLOCK_WORKERS_MAX 4
+int block_threads_create(size_t workers, struct block_engine **out, struct err *err) MUST_CHECK;
 
 #endif

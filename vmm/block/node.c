@@ -64,15 +64,26 @@ static int take_lock(const struct opening *o, bool *locked, struct err *err)
 	return 0;
 }
 
-/*
- * Asked of the file system by a hole behind the end, which changes nothing. A host block device refuses ranges behind its
- * end instead; whether it can discard shows at the first request, whose UNSUPP makes the guest stop asking.
- */
-static bool can_punch(const struct opening *o, uint64_t capacity_bytes)
+/* Asked of the file system by a hole behind the end, which changes nothing. */
+static bool can_punch(int fd, uint64_t capacity_bytes)
 {
-	return S_ISBLK(o->st.st_mode) ||
-	       fallocate(o->p->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 (off_t)capacity_bytes, BLOCK_SECTOR_BYTES) == 0;
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)capacity_bytes,
+			 BLOCK_SECTOR_BYTES) == 0;
+}
+
+/* Asked by a range that cannot be, odd and past any end: a device that does not discard at all says so first. */
+static bool can_blkdiscard(int fd)
+{
+	return ioctl(fd, BLKDISCARD, (uint64_t[2]){1ULL << 62, 1}) < 0 && errno == EINVAL;
+}
+
+/* A device can always be zeroed: where it has no command for it, the kernel writes. */
+static void find_erase(const struct opening *o, struct block_node *n)
+{
+	if (o->p->readonly)
+		return;
+	n->can_zero = n->is_device || can_punch(o->p->fd, n->capacity_bytes);
+	n->can_discard = n->is_device ? can_blkdiscard(o->p->fd) : n->can_zero;
 }
 
 static uint32_t ioctl_size(int fd, unsigned long request, uint32_t otherwise)
@@ -87,13 +98,15 @@ static uint32_t ioctl_size(int fd, unsigned long request, uint32_t otherwise)
 
 static void find_blocks(const struct opening *o, struct block_node *n)
 {
-	uint32_t physical = PAGE_BYTES;
-
-	n->block_bytes = BLOCK_SECTOR_BYTES;
+	n->block_bytes = n->erase_bytes = BLOCK_SECTOR_BYTES;
+	n->physical_bytes = PAGE_BYTES;
 	n->align_bytes = 1;
-	if (S_ISBLK(o->st.st_mode))
-		physical = ioctl_size(o->p->fd, BLKPBSZGET, BLOCK_SECTOR_BYTES);
-	n->physical_bytes = physical;
+	if (!n->is_device)
+		return;
+	n->erase_bytes = ioctl_size(o->p->fd, BLKSSZGET, BLOCK_SECTOR_BYTES);
+	n->physical_bytes = ioctl_size(o->p->fd, BLKPBSZGET, n->erase_bytes);
+	if (n->erase_bytes <= o->p->block_max_bytes)
+		n->block_bytes = n->erase_bytes;
 }
 
 /* Found by trying, since only newer kernels can be asked: 512 or a page. 0: neither reads. */
@@ -137,6 +150,8 @@ static const char *go_direct(const struct opening *o, struct block_node *n)
 	n->align_bytes = align;
 	if (n->physical_bytes < block)
 		n->physical_bytes = block;
+	if (n->erase_bytes < block)
+		n->erase_bytes = block;
 	return NULL;
 }
 
@@ -169,12 +184,13 @@ int block_node_open(const struct block_node_params *p, struct block_node *out, s
 	if ((mode & O_ACCMODE) != O_RDWR && (!p->readonly || (mode & O_ACCMODE) != O_RDONLY))
 		return err_say(err, EACCES, "%s is not open for reading%s", o.name,
 			       p->readonly ? "" : " and writing");
+	node.is_device = S_ISBLK(o.st.st_mode);
 	rc = find_capacity(&o, &node.capacity_bytes, err);
 	if (rc == 0)
 		rc = take_lock(&o, &node.locked, err);
 	if (rc < 0)
 		return rc;
-	node.can_erase = !p->readonly && can_punch(&o, node.capacity_bytes);
+	find_erase(&o, &node);
 	find_blocks(&o, &node);
 	choose_cache(&o, &node);
 	*out = node;

@@ -1,6 +1,6 @@
 /*
- * An open disk image: its descriptor, its geometry and its lock. The descriptor came from outside (the jailed vmm opens
- * nothing); a regular file or a block device.
+ * An open disk image: its descriptor, its geometry, its lock and what can be erased in it. The descriptor came from outside
+ * (the jailed vmm opens nothing); a regular file or a block device.
  */
 #ifndef NACRE_VMM_BLOCK_NODE_H
 #define NACRE_VMM_BLOCK_NODE_H
@@ -20,20 +20,23 @@ struct block_node_params {
 	bool direct;  /* past the host's page cache, where the file system can */
 	bool no_lock; /* others may have the image, and write to it */
 	uint32_t
-		block_max_bytes; /* a block size past this is not wanted: `direct` is given up then */
+		block_max_bytes; /* a block size past this is not wanted: `direct` is given up then, or the device's goes untold */
 };
 
 struct block_node {
 	int fd; /* owned; -1: none */
 	bool readonly;
 	bool direct;
-	bool can_erase; /* holes can be punched, or whether shows only at the first one */
+	bool is_device; /* a block device: discarded by BLOCK_DISCARD, not by a hole */
+	bool can_discard;
+	bool can_zero;
 	bool locked;
 	uint64_t capacity_bytes; /* multiple of BLOCK_SECTOR_BYTES */
 	uint32_t
-		block_bytes; /* offsets and lengths are multiples, 512 unless `direct` asks for more */
+		block_bytes; /* offsets and lengths are multiples: 512 unless the device or `direct` asks for more */
 	uint32_t
 		physical_bytes; /* what the disk writes at once, as far as it is known; >= block_bytes */
+	uint32_t erase_bytes; /* the same of what is discarded or zeroed; >= block_bytes */
 	uint32_t align_bytes; /* addresses of memory are multiples; 1 unless `direct` */
 };
 

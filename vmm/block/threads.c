@@ -1,20 +1,21 @@
 /*
  * The engine for hosts without io_uring: a few threads that call preadv2/pwritev2. Each is an iothread, so it is
- * started, jailed and stopped as any other; an eventfd that counts (EFD_SEMAPHORE) wakes one of them an operation.
+ * started, jailed and stopped as any other; an eventfd that counts (EFD_SEMAPHORE) wakes one of them an operation. With one
+ * thread it stands beside a ring, for what rings cannot do.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "vmm/block/engine.h"
 #include "vmm/iothread.h"
-
-#define WORKERS 4
 
 struct io_list {
 	struct block_io *first;
@@ -32,7 +33,8 @@ struct threads {
 	struct io_list uncommitted; /* the caller's, no lock */
 	pthread_mutex_t lock;       /* guards the next two */
 	struct io_list todo, finished;
-	struct worker workers[WORKERS];
+	size_t nworkers;
+	struct worker workers[BLOCK_WORKERS_MAX];
 };
 
 static void list_init(struct io_list *l)
@@ -78,6 +80,8 @@ static int64_t call(const struct block_io *io)
 	case BLOCK_ZERO:
 		return fallocate(io->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE, off,
 				 (off_t)io->len_bytes);
+	case BLOCK_DISCARD:
+		return ioctl(io->fd, BLKDISCARD, (uint64_t[2]){io->off_bytes, io->len_bytes});
 	}
 	return -1;
 }
@@ -156,7 +160,7 @@ static int threads_start(struct block_engine *e, struct err *err)
 	struct threads *t = container_of(e, struct threads, engine);
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < WORKERS; i++)
+	for (size_t i = 0; rc == 0 && i < t->nworkers; i++)
 		rc = iothread_start(t->workers[i].thread, err);
 	return rc;
 }
@@ -165,7 +169,7 @@ static void threads_destroy(struct block_engine *e)
 {
 	struct threads *t = container_of(e, struct threads, engine);
 
-	for (size_t i = 0; i < WORKERS; i++) {
+	for (size_t i = 0; i < t->nworkers; i++) {
 		struct worker *w = &t->workers[i];
 
 		if (w->thread)
@@ -198,7 +202,7 @@ static int make_worker(struct threads *t, struct worker *w, struct err *err)
 			   err);
 }
 
-int block_threads_create(struct block_engine **out, struct err *err)
+int block_threads_create(size_t workers, struct block_engine **out, struct err *err)
 {
 	CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
 	struct threads *t = calloc(1, sizeof(*t));
@@ -216,8 +220,8 @@ int block_threads_create(struct block_engine **out, struct err *err)
 	t->work_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 	if (e->event_fd < 0 || t->work_fd < 0)
 		return err_set(err, errno, "eventfd of disk threads");
-	for (size_t i = 0; rc == 0 && i < WORKERS; i++)
-		rc = make_worker(t, &t->workers[i], err);
+	while (rc == 0 && t->nworkers < workers)
+		rc = make_worker(t, &t->workers[t->nworkers++], err);
 	if (rc < 0)
 		return rc;
 	*out = TAKE_PTR(&e);

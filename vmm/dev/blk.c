@@ -175,10 +175,12 @@ static void set_disk(struct blk *blk, const struct block_node *node, const char 
 	blk->config.capacity = htole64(node->capacity_bytes >> BLK_SECTOR_SHIFT);
 }
 
-static int make_engine(struct blk *blk, const struct dev_blk_params *p, struct loop *loop,
-		       struct err *err)
+/* What fills a spare slot may be a device. */
+static int make_engine(struct blk *blk, const struct dev_blk_params *p,
+		       const struct block_node *node, struct loop *loop, struct err *err)
 {
-	int rc = block_engine_create(p->aio, p->fd, &blk->engine, err);
+	bool discards = p->fd < 0 || (node->is_device && node->can_discard);
+	int rc = block_engine_create(p->aio, p->fd, discards, &blk->engine, err);
 
 	if (rc == 0)
 		rc = loop_add_timer(loop, on_retry, blk, &blk->retry, err);
@@ -233,7 +235,7 @@ int dev_blk_create(const struct dev_blk_params *p, struct gmem *mem, struct loop
 	params.features = blk_configure(&blk->config, &node, p->fd < 0, params.nqueues);
 	rc = make_bounce(blk, &node, err);
 	if (rc == 0)
-		rc = make_engine(blk, p, loop, err);
+		rc = make_engine(blk, p, &node, loop, err);
 	if (rc == 0)
 		rc = virtio_dev_create(&params, &blk->dev, err);
 	if (rc < 0) {

@@ -66,6 +66,7 @@ struct blk_req {
 	enum blk_want want;
 	uint32_t epoch; /* the device's when it came: an older one is not answered */
 	bool unmap;
+	bool retried; /* ZERO: the other way */
 	bool bounced;
 	bool syncing; /* an erased range goes on to the disk */
 	uint64_t off_bytes;

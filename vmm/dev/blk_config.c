@@ -20,15 +20,20 @@ static void set_topology(struct virtio_blk_config *config, const struct block_no
 }
 
 /* A disk that cannot erase answers UNSUPP, after which a driver stops asking: so a spare slot may offer it. */
-static uint64_t set_erase(struct virtio_blk_config *config, uint32_t block_bytes)
+static uint64_t set_discard(struct virtio_blk_config *config, uint32_t erase_bytes)
 {
 	config->max_discard_sectors = htole32(BLK_RANGE_SECTORS_MAX);
 	config->max_discard_seg = htole32(1);
-	config->discard_sector_alignment = htole32(block_bytes / BLOCK_SECTOR_BYTES);
+	config->discard_sector_alignment = htole32(erase_bytes / BLOCK_SECTOR_BYTES);
+	return BIT(VIRTIO_BLK_F_DISCARD);
+}
+
+static uint64_t set_zero(struct virtio_blk_config *config)
+{
 	config->max_write_zeroes_sectors = htole32(BLK_RANGE_SECTORS_MAX);
 	config->max_write_zeroes_seg = htole32(1);
 	config->write_zeroes_may_unmap = 1;
-	return BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
+	return BIT(VIRTIO_BLK_F_WRITE_ZEROES);
 }
 
 uint64_t blk_configure(struct virtio_blk_config *config, const struct block_node *node, bool spare,
@@ -49,10 +54,12 @@ uint64_t blk_configure(struct virtio_blk_config *config, const struct block_node
 	if (queues > 1)
 		features |= BIT(VIRTIO_BLK_F_MQ);
 	if (spare)
-		return features | set_erase(config, BLOCK_SECTOR_BYTES);
+		return features | set_discard(config, BLOCK_SECTOR_BYTES) | set_zero(config);
 	if (node->readonly)
 		return features | BIT(VIRTIO_BLK_F_RO);
-	return node->can_erase ? features | set_erase(config, node->block_bytes) : features;
+	if (node->can_discard)
+		features |= set_discard(config, node->erase_bytes);
+	return node->can_zero ? features | set_zero(config) : features;
 }
 
 bool blk_is_write_through(uint64_t features, uint8_t writeback)

@@ -240,13 +240,14 @@ static void transfer_done(struct blk_req *req, int64_t result)
 	}
 }
 
-/* A hole reads as zeros too, so it stands in where a range cannot be zeroed in place. */
+/* A hole reads as zeros, and zeros do for a hole: where a disk cannot do the one it may do the other. */
 static void erase_done(struct blk_req *req, int64_t result)
 {
 	if (is_stale(req) || req->syncing) {
 		finish(req, status_of(result));
-	} else if (result == -EOPNOTSUPP && req->io.op == BLOCK_ZERO) {
-		submit(req, BLOCK_PUNCH);
+	} else if (result == -EOPNOTSUPP && req->want == BLK_ZERO && !req->retried) {
+		req->retried = true;
+		submit(req, req->unmap ? BLOCK_ZERO : BLOCK_PUNCH);
 	} else if (result == 0 && req->blk->write_through) {
 		req->syncing = true;
 		submit(req, BLOCK_FLUSH);
@@ -275,6 +276,13 @@ static void on_done(struct block_io *io, int64_t result)
 	}
 }
 
+static enum block_op erase_op(const struct blk_req *req)
+{
+	if (req->want == BLK_DISCARD)
+		return req->blk->node.is_device ? BLOCK_DISCARD : BLOCK_PUNCH;
+	return req->unmap ? BLOCK_PUNCH : BLOCK_ZERO;
+}
+
 static void start(struct blk_req *req)
 {
 	switch (req->want) {
@@ -286,7 +294,7 @@ static void start(struct blk_req *req)
 	case BLK_ZERO:
 		req->io.off_bytes = req->off_bytes;
 		req->io.len_bytes = req->len_bytes;
-		submit(req, req->unmap ? BLOCK_PUNCH : BLOCK_ZERO);
+		submit(req, erase_op(req));
 		return;
 	case BLK_FLUSH:
 	case BLK_NOTHING:

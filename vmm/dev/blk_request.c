@@ -59,7 +59,7 @@ static void parse_erase(struct vq_chain *c, const struct blk *blk, enum blk_want
 	}
 	flags = le32toh(range.flags);
 	sectors = le32toh(range.num_sectors);
-	if (!blk->node.can_erase ||
+	if (!(want == BLK_ZERO ? blk->node.can_zero : blk->node.can_discard) ||
 	    (flags & ~(want == BLK_ZERO ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0U))) {
 		answer(out, VIRTIO_BLK_S_UNSUPP);
 	} else if (sectors > BLK_RANGE_SECTORS_MAX ||
@@ -68,9 +68,13 @@ static void parse_erase(struct vq_chain *c, const struct blk *blk, enum blk_want
 		answer(out, VIRTIO_BLK_S_IOERR);
 	} else if (sectors == 0) {
 		answer(out, VIRTIO_BLK_S_OK);
+	} else if (out->off_bytes % blk->node.erase_bytes ||
+		   out->len_bytes % blk->node.erase_bytes) {
+		answer(out,
+		       VIRTIO_BLK_S_UNSUPP); /* a spare slot's guest does not know the disk's blocks */
 	} else {
 		out->want = want;
-		out->unmap = want == BLK_DISCARD || flags != 0;
+		out->unmap = flags != 0;
 	}
 }
 
