@@ -10,6 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,6 +24,7 @@
 #include "base/own.h"
 #include "tests/unit/fake_driver.h"
 #include "vmm/dev/blk.h"
+#include "vmm/virtio/mmio.h"
 
 #define SECTOR    512U
 #define SECTORS   2048U
@@ -577,6 +583,71 @@ static void test_reset(void **state)
 	stop(&f);
 }
 
+/* A vCPU that writes 0 to the device's status. */
+static void *reset_by_vcpu(void *arg)
+{
+	virtio_mmio_write(arg, VIRTIO_MMIO_STATUS, 4, 0);
+	return NULL;
+}
+
+/*
+ * While a reset waits for the disk, other threads read registers, and can neither start the device nor reset it again; it is
+ * through with the last request, whoever has seen that come back.
+ */
+static void test_reset_waits_unlocked(void **state)
+{
+	static const uint32_t running = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+					VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
+
+	(void)state;
+	for (int by_device = 0; by_device < 2; by_device++) {
+		AUTO_FD int irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		struct virtio_mmio *m = NULL;
+		struct dev_blk_stats stats;
+		struct fixture f;
+		struct sent old;
+		pthread_t vcpu;
+
+		print_message("  the last one is seen by %s\n",
+			      by_device ? "the device's thread" : "the one who waits");
+		start(&f, false, UINT64_MAX);
+		f.blk->reset_wait_ms = 30000;
+		f.script.hold = true;
+		old = send(&f, R, 0, SECTOR, 0);
+		fake_kick(&f.d, 0);
+		assert_int_equal(virtio_mmio_create(f.dev, irq_fd, &m, NULL), 0);
+		assert_int_equal(pthread_create(&vcpu, NULL, reset_by_vcpu, m), 0);
+		while (virtio_mmio_read(m, VIRTIO_MMIO_STATUS, 4) == running)
+			sched_yield();
+		for (uint32_t status = 0; status <= running; status += running)
+			virtio_mmio_write(m, VIRTIO_MMIO_STATUS, 4, status);
+		virtio_mmio_write(m, VIRTIO_MMIO_QUEUE_NUM, 4, 8);
+		virtio_mmio_write(m, VIRTIO_MMIO_QUEUE_READY, 4, 1);
+		dev_blk_stats(f.dev, &stats);
+		assert_int_equal(virtio_mmio_read(m, VIRTIO_MMIO_STATUS, 4),
+				 VIRTIO_CONFIG_S_NEEDS_RESET);
+		virtio_lock(f.dev);
+		assert_int_equal(f.blk->in_flight, 1);
+		f.script.hold = false;
+		if (by_device)
+			(void)blk_io_reap(f.blk);
+		else
+			(void)eventfd_write(f.script.engine.event_fd, 1);
+		assert_int_equal(
+			poll(&(struct pollfd){.fd = f.blk->idle_fd, .events = POLLIN}, 1, 0),
+			by_device);
+		virtio_unlock(f.dev);
+		assert_int_equal(pthread_join(vcpu, NULL), 0);
+		assert_int_equal(virtio_mmio_read(m, VIRTIO_MMIO_STATUS, 4), 0);
+		assert_int_equal(virtio_queue_get(f.dev, 0, VIRTIO_Q_SIZE), BLK_QUEUE_SIZE);
+		assert_int_equal(f.blk->in_flight, 0);
+		assert_false(f.blk->draining);
+		assert_int_equal(status_of(&f, &old), NO_ANSWER);
+		virtio_mmio_destroy(m);
+		stop(&f);
+	}
+}
+
 /* The image stays open, and the slot taken, until the disk has given back what was under way. */
 static void test_empty(void **state)
 {
@@ -647,11 +718,17 @@ static void test_write_through(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_merge),         cmocka_unit_test(test_merge_bound),
-		cmocka_unit_test(test_bad_sector),    cmocka_unit_test(test_nth_failure),
-		cmocka_unit_test(test_erase),         cmocka_unit_test(test_bounce),
-		cmocka_unit_test(test_stall),         cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_empty),         cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_merge_bound),
+		cmocka_unit_test(test_bad_sector),
+		cmocka_unit_test(test_nth_failure),
+		cmocka_unit_test(test_erase),
+		cmocka_unit_test(test_bounce),
+		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_reset_waits_unlocked),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_write_through),
 	};
 

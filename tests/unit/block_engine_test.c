@@ -50,7 +50,7 @@ static int64_t perform(struct block_engine *e, const struct block_io *io)
 	block_engine_submit(e, &w.io);
 	assert_true(block_engine_commit(e));
 	while (!w.is_done) {
-		block_engine_wait(e, WAIT_MS);
+		block_engine_wait(e, -1, WAIT_MS);
 		block_engine_reap(e);
 	}
 	return w.result;

@@ -80,10 +80,11 @@ void block_engine_reap(struct block_engine *e)
 	e->ops->reap(e);
 }
 
-void block_engine_wait(const struct block_engine *e, int timeout_ms)
+void block_engine_wait(const struct block_engine *e, int wake_fd, int timeout_ms)
 {
-	struct pollfd pfd = {.fd = e->event_fd, .events = POLLIN};
+	struct pollfd fds[] = {{.fd = e->event_fd, .events = POLLIN},
+			       {.fd = wake_fd, .events = POLLIN}};
 
 	/* Whether it came or was interrupted: the caller looks at what is finished, and at its own clock. */
-	(void)poll(&pfd, 1, timeout_ms);
+	(void)poll(fds, ARRAY_SIZE(fds), timeout_ms);
 }

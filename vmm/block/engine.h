@@ -93,8 +93,8 @@ void block_engine_submit(struct block_engine *e, struct block_io *io);
 bool block_engine_commit(struct block_engine *e) MUST_CHECK;
 /* Calls done() for what is finished. */
 void block_engine_reap(struct block_engine *e);
-/* Waits until block_engine_reap has something to do, for timeout_ms at most. */
-void block_engine_wait(const struct block_engine *e, int timeout_ms);
+/* Waits until block_engine_reap has something to do or `wake_fd` (-1: none) is readable, for timeout_ms at most. Any thread. */
+void block_engine_wait(const struct block_engine *e, int wake_fd, int timeout_ms);
 
 /* The two engines, for engine.c and tests. -ENOSYS or -EPERM from uring: the host does not let us. */
 int block_uring_create(int only_fd, bool discards, struct block_engine **out,

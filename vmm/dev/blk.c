@@ -3,8 +3,9 @@
  * straight from and to guest memory. All queues are served by the device's one loop: its work is to hand requests over, and
  * docs/architecture.md has the measurement. A spare slot has no image until it is filled.
  *
- * A reset waits for what is under way, since the driver may use that memory for other things right after it; what the disk
- * does not give back in time is never answered, and no new request is taken before it has come back.
+ * A reset waits for what is under way, since the driver may use that memory for other things right after it; only the vCPU
+ * that asked for it stands still meanwhile. What the disk does not give back in time is never answered, and no new request is
+ * taken before it has come back.
  */
 #include "vmm/dev/blk.h"
 
@@ -14,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include "base/log.h"
+#include "base/own.h"
 
 #define RESET_WAIT_MS 5000
 #define EMPTY_WAIT_MS 1000
@@ -101,6 +104,7 @@ static void blk_destroy(void *self)
 	loop_remove(blk->retry);
 	block_engine_destroy(blk->engine);
 	block_node_close(&blk->node);
+	own_close(&blk->idle_fd);
 	if (blk->bounce)
 		free(blk->bounce->buf);
 	free(blk->bounce);
@@ -197,6 +201,9 @@ static int make_blk(const struct dev_blk_params *p, struct blk **out, struct err
 	if (!blk)
 		return err_set(err, ENOMEM, "virtio-blk");
 	blk->node.fd = -1;
+	blk->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (blk->idle_fd < 0)
+		return err_set(err, errno, "virtio-blk: eventfd");
 	blk->reset_wait_ms = RESET_WAIT_MS;
 	blk->empty_wait_ms = EMPTY_WAIT_MS;
 	blk_io_init(blk);

@@ -6,7 +6,7 @@
  *	blk_request.c  one request, from a chain to what the disk is to do
  *	blk_io.c       what is under way: merged, bounced, gone on with after short transfers, answered
  *
- * Everything here is called with the device's lock held. What is under way is bounded by BLOCK_DEPTH requests and
+ * Everything here is called with the device's lock held; blk_io_drain alone lets go of it. What is under way is bounded by BLOCK_DEPTH requests and
  * BLK_LONG_VECTORS long vectors; a request that finds none stays in its ring until something is finished.
  */
 #ifndef NACRE_VMM_DEV_BLK_H
@@ -108,7 +108,9 @@ struct blk {
 
 	uint32_t epoch;     /* resets so far */
 	uint32_t in_flight; /* requests taken from the pool */
-	bool stalled;       /* requests wait in a ring for a place here */
+	uint32_t drainers;  /* threads in blk_io_drain */
+	int idle_fd;   /* eventfd: tells drainers that another thread has reaped the last one */
+	bool stalled;  /* requests wait in a ring for a place here */
 	bool draining; /* a reset gave up waiting: no request is taken until the old ones are gone */
 	struct blk_req *free_reqs;
 	struct blk_req *batch, **batch_end; /* of this kick, to be merged */
@@ -144,7 +146,10 @@ bool blk_io_take(struct blk *blk, struct vq *q) MUST_CHECK;
 void blk_io_go(struct blk *blk);
 /* What finished is answered; requests that waited for a place come next. false: the kernel is short of memory. */
 bool blk_io_reap(struct blk *blk);
-/* Reaps until nothing is under way; false after timeout_ms. */
+/*
+ * Reaps until nothing is under way; false after timeout_ms. It waits without the lock, so that registers are served and the
+ * device's own thread may reap, too; the caller has seen to it that nothing new is begun.
+ */
 bool blk_io_drain(struct blk *blk, int timeout_ms) MUST_CHECK;
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include "vmm/dev/blk.h"
@@ -474,6 +475,8 @@ bool blk_io_reap(struct blk *blk)
 	block_engine_reap(blk->engine);
 	ok = commit(blk);
 	if (blk->in_flight == 0) {
+		if (blk->drainers > 0)
+			(void)eventfd_write(blk->idle_fd, 1);
 		blk->stalled |= blk->draining;
 		blk->draining = false;
 		if (!blk->present)
@@ -494,20 +497,29 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
+static void wait_unlocked(const struct blk *blk, int timeout_ms)
+{
+	virtio_unlock(blk->dev);
+	block_engine_wait(blk->engine, blk->idle_fd, timeout_ms);
+	virtio_lock(blk->dev);
+}
+
 bool blk_io_drain(struct blk *blk, int timeout_ms)
 {
 	int64_t deadline = now_ms() + timeout_ms;
+	bool committed = blk_io_reap(blk);
+	eventfd_t count;
 
-	for (;;) {
-		bool committed = blk_io_reap(blk);
+	blk->drainers++;
+	while (blk->in_flight > 0) {
 		int64_t left = deadline - now_ms();
 
-		if (blk->in_flight == 0)
-			return true;
 		if (left <= 0)
-			return false;
-		if (!committed && left > RETRY_MS)
-			left = RETRY_MS;
-		block_engine_wait(blk->engine, (int)left);
+			break;
+		wait_unlocked(blk, (int)(committed || left < RETRY_MS ? left : RETRY_MS));
+		committed = blk_io_reap(blk);
 	}
+	if (--blk->drainers == 0)
+		(void)eventfd_read(blk->idle_fd, &count);
+	return blk->in_flight == 0;
 }

@@ -42,6 +42,13 @@ static void on_interrupt(void *self, uint32_t status_bits)
 	BUG_ON(n < 0 && errno != EAGAIN);
 }
 
+static void on_reset(void *self)
+{
+	struct virtio_mmio *m = self;
+
+	atomic_store(&m->interrupt_status, 0);
+}
+
 int virtio_mmio_create(struct virtio_dev *dev, int irq_fd, struct virtio_mmio **out,
 		       struct err *err)
 {
@@ -52,7 +59,8 @@ int virtio_mmio_create(struct virtio_dev *dev, int irq_fd, struct virtio_mmio **
 	m->dev = dev;
 	m->irq_fd = irq_fd;
 	(void)pthread_mutex_init(&m->lock, NULL); /* glibc: a default mutex cannot fail */
-	virtio_attach(dev, &(struct virtio_transport){.self = m, .interrupt = on_interrupt});
+	virtio_attach(dev, &(struct virtio_transport){
+				   .self = m, .interrupt = on_interrupt, .reset = on_reset});
 	*out = m;
 	return 0;
 }
@@ -61,7 +69,7 @@ void virtio_mmio_destroy(struct virtio_mmio *m)
 {
 	if (!m)
 		return;
-	virtio_attach(m->dev, &(struct virtio_transport){.self = NULL, .interrupt = NULL});
+	virtio_attach(m->dev, &(struct virtio_transport){.self = NULL});
 	(void)pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -133,11 +141,6 @@ static void register_write(struct virtio_mmio *m, uint64_t off, uint32_t value)
 	case VIRTIO_MMIO_INTERRUPT_ACK:
 		atomic_fetch_and(&m->interrupt_status, ~value);
 		break;
-	case VIRTIO_MMIO_STATUS:
-		virtio_set_status(m->dev, value);
-		if (value == 0)
-			atomic_store(&m->interrupt_status, 0);
-		break;
 	case VIRTIO_MMIO_QUEUE_DESC_LOW:
 	case VIRTIO_MMIO_QUEUE_DESC_HIGH:
 		virtio_queue_set(m->dev, m->queue_sel, VIRTIO_Q_DESC,
@@ -196,6 +199,11 @@ void virtio_mmio_write(struct virtio_mmio *m, uint64_t off, uint32_t len, uint64
 	}
 	if (!register_access(off, len))
 		return;
+	/* Needs no selector, and a reset may take long. */
+	if (off == VIRTIO_MMIO_STATUS) {
+		virtio_set_status(m->dev, (uint32_t)value);
+		return;
+	}
 	(void)pthread_mutex_lock(&m->lock);
 	register_write(m, off, (uint32_t)value);
 	(void)pthread_mutex_unlock(&m->lock);
@@ -205,6 +213,6 @@ void virtio_mmio_reset(struct virtio_mmio *m)
 {
 	(void)pthread_mutex_lock(&m->lock);
 	m->device_features_sel = m->driver_features_sel = m->queue_sel = 0;
-	register_write(m, VIRTIO_MMIO_STATUS, 0);
 	(void)pthread_mutex_unlock(&m->lock);
+	virtio_set_status(m->dev, 0);
 }

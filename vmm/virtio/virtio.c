@@ -50,6 +50,7 @@ struct virtio_dev {
 	uint64_t features; /* as the driver wrote them; checked when FEATURES_OK is set */
 	uint32_t status;
 	uint32_t generation;
+	bool resetting; /* the device waits for its back end, without the lock */
 
 	uint16_t nqueues;
 	struct virtio_queue queues[];
@@ -260,7 +261,7 @@ uint64_t virtio_features_offered(const struct virtio_dev *dev)
 void virtio_features_accept(struct virtio_dev *dev, uint32_t word, uint32_t bits)
 {
 	virtio_lock(dev);
-	if (word < 2 && !(dev->status & VIRTIO_CONFIG_S_FEATURES_OK)) {
+	if (word < 2 && !dev->resetting && !(dev->status & VIRTIO_CONFIG_S_FEATURES_OK)) {
 		uint32_t shift = 32 * word;
 
 		dev->features &= ~(0xffffffffULL << shift);
@@ -284,9 +285,14 @@ static void reset_locked(struct virtio_dev *dev)
 	/* Queues first: a device that pushes what it still holds must write nothing. */
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		vq_reset(&dev->queues[i].vq);
+	dev->resetting = true;
+	dev->status = VIRTIO_CONFIG_S_NEEDS_RESET;
+	dev->ops->reset(dev->self);
+	if (dev->transport.reset)
+		dev->transport.reset(dev->transport.self);
+	dev->resetting = false;
 	dev->features = 0;
 	dev->status = 0;
-	dev->ops->reset(dev->self);
 }
 
 static bool features_fit(const struct virtio_dev *dev)
@@ -309,12 +315,12 @@ static void start_locked(struct virtio_dev *dev)
  * virtio 1.2, 3.1.1: each step is taken only on top of the one before; a later step without it, or a bit taken back
  * without a reset, changes nothing.
  */
-void virtio_set_status(struct virtio_dev *dev, uint32_t status)
+static void set_status_locked(struct virtio_dev *dev, uint32_t status)
 {
-	uint32_t added;
+	uint32_t added = status & STATUS_DRIVER_BITS & ~dev->status;
 
-	virtio_lock(dev);
-	added = status & STATUS_DRIVER_BITS & ~dev->status;
+	if (dev->resetting)
+		return;
 	if (status == 0)
 		reset_locked(dev);
 	if (added & VIRTIO_CONFIG_S_FAILED)
@@ -329,6 +335,12 @@ void virtio_set_status(struct virtio_dev *dev, uint32_t status)
 	if ((added & VIRTIO_CONFIG_S_DRIVER_OK) && (dev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
 	    !(dev->status & (VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET)))
 		start_locked(dev);
+}
+
+void virtio_set_status(struct virtio_dev *dev, uint32_t status)
+{
+	virtio_lock(dev);
+	set_status_locked(dev, status);
 	virtio_unlock(dev);
 }
 
@@ -359,7 +371,7 @@ void virtio_config_read(struct virtio_dev *dev, uint64_t off, void *out, uint32_
 void virtio_config_write(struct virtio_dev *dev, uint64_t off, const void *in, uint32_t len)
 {
 	virtio_lock(dev);
-	if (dev->ops->config_write && config_inside(dev, off, len) && len > 0)
+	if (dev->ops->config_write && !dev->resetting && config_inside(dev, off, len) && len > 0)
 		dev->ops->config_write(dev->self, (uint32_t)off, in, len);
 	virtio_unlock(dev);
 }
@@ -387,7 +399,7 @@ static void queue_set_locked(struct virtio_dev *dev, struct vq *q, enum virtio_q
 {
 	if (reg == VIRTIO_Q_READY && value == 0)
 		q->ready = false;
-	if (q->ready || (dev->status & VIRTIO_CONFIG_S_DRIVER_OK))
+	if (q->ready || dev->resetting || (dev->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
 	switch (reg) {
 	case VIRTIO_Q_SIZE:

@@ -50,7 +50,10 @@ struct virtio_ops {
 	 * memory stays as it is from then on. false: something still is. NULL: it works in its loop only.
 	 */
 	bool (*quiesce)(void *self, int timeout_ms);
-	/* Back to the state after creation; no chain of before may be pushed any more. */
+	/*
+	 * Back to the state after creation; no chain of before may be pushed any more. It may let go of the lock while it waits
+	 * for its back end: the core lets nobody start the device meanwhile.
+	 */
 	void (*reset)(void *self);
 	/* Frees self. Not locked: no thread runs any more. */
 	void (*destroy)(void *self);
@@ -73,6 +76,8 @@ struct virtio_transport {
 	void (*interrupt)(
 		void *self,
 		uint32_t status_bits); /* 1: used ring, 2: configuration (virtio 1.2, 4.2.2) */
+	/* The device was reset: what was told and not acknowledged is forgotten. Lock held. NULL: nothing to forget. */
+	void (*reset)(void *self);
 };
 
 /* Owns `self` from success on (ops->destroy frees it). Makes one eventfd a queue and adds them to the loop. */
@@ -109,7 +114,11 @@ uint64_t virtio_features_offered(const struct virtio_dev *dev);
 /* `word` 0 or 1 (32 bits each); ignored after FEATURES_OK. */
 void virtio_features_accept(struct virtio_dev *dev, uint32_t word, uint32_t bits);
 uint32_t virtio_status(struct virtio_dev *dev);
-void virtio_set_status(struct virtio_dev *dev, uint32_t status); /* 0: reset */
+/*
+ * 0: reset, done when this returns. Until then, where a device waits for its back end, other threads read DEVICE_NEEDS_RESET
+ * (virtio 1.2, 2.4.1: not 0) and what they write is ignored.
+ */
+void virtio_set_status(struct virtio_dev *dev, uint32_t status);
 uint32_t virtio_config_generation(struct virtio_dev *dev);
 /* Reads outside give zeros, writes outside are ignored. */
 void virtio_config_read(struct virtio_dev *dev, uint64_t off, void *out, uint32_t len);
