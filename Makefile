@@ -301,6 +301,7 @@ FUZZ_TARGETS := \
 	qmp_fuzz \
 	queue_fuzz \
 	rng_fuzz \
+	serial_fuzz \
 	ttrpc_fuzz \
 	vsock_fuzz
 
