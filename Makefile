@@ -106,8 +106,10 @@ VMM := \
 	vmm/cmdline.o \
 	vmm/control.o \
 	vmm/dev/blk.o \
+	vmm/dev/blk_batch.o \
 	vmm/dev/blk_config.o \
 	vmm/dev/blk_io.o \
+	vmm/dev/blk_pool.o \
 	vmm/dev/blk_request.o \
 	vmm/dev/fs/attr.o \
 	vmm/dev/fs/cred.o \

@@ -65,9 +65,9 @@ static void blk_kick(void *self, uint16_t queue)
 {
 	struct blk *blk = self;
 	struct vq *q = virtio_queue(blk->dev, queue);
-	bool ok = blk_io_take(blk, q);
+	bool ok = blk_batch_take(blk, q);
 
-	blk_io_go(blk);
+	blk_batch_go(blk);
 	if (ok)
 		virtio_interrupt(blk->dev, q);
 	else
@@ -206,7 +206,7 @@ static int make_blk(const struct dev_blk_params *p, struct blk **out, struct err
 		return err_set(err, errno, "virtio-blk: eventfd");
 	blk->reset_wait_ms = RESET_WAIT_MS;
 	blk->empty_wait_ms = EMPTY_WAIT_MS;
-	blk_io_init(blk);
+	blk_batch_init(blk);
 	blk->long_iov = calloc(BLK_LONG_VECTORS * BLK_LONG_IOV, sizeof(blk->long_iov[0]));
 	if (!blk->long_iov)
 		return err_set(err, ENOMEM, "virtio-blk");

@@ -4,7 +4,9 @@
  *	blk.c          the device: made, filled, emptied, kicked, reset
  *	blk_config.c   features and configuration space (virtio 1.2, 5.2.3, 5.2.4)
  *	blk_request.c  one request, from a chain to what the disk is to do
- *	blk_io.c       what is under way: merged, bounced, gone on with after short transfers, answered
+ *	blk_pool.c     what there is a bounded number of
+ *	blk_batch.c    a batch of requests, merged, from the ring to the disk
+ *	blk_io.c       what is under way: gone on with after short transfers, answered
  *
  * Everything here is called with the device's lock held; blk_io_drain alone lets go of it. What is under way is bounded by BLOCK_DEPTH requests and
  * BLK_LONG_VECTORS long vectors; a request that finds none stays in its ring until something is finished.
@@ -137,13 +139,32 @@ bool blk_is_write_through(uint64_t features, uint8_t writeback);
 /* false: the chain has no header or no place for a status, and cannot be answered. */
 bool blk_parse(struct vq_chain *chain, const struct blk *blk, struct blk_parsed *out) MUST_CHECK;
 
+/* --- blk_pool.c ------------------------------------------------------------------------------------------------- */
+
+/* A fresh request, in flight from now on; NULL: none is left. It gives back its vectors and the buffer, too. */
+struct blk_req *blk_take_req(struct blk *blk) MUST_CHECK;
+void blk_give_req(struct blk_req *req);
+/* Of BLK_LONG_IOV entries; NULL: none is left. */
+struct iovec *blk_take_vector(struct blk *blk) MUST_CHECK;
+/* Leaves NULL in *iov; nothing when it is. */
+void blk_give_vector(struct blk *blk, struct iovec **iov);
+
+/* --- blk_batch.c ------------------------------------------------------------------------------------------------ */
+
+void blk_batch_init(struct blk *blk);
+/* Takes what waits in the queue. false: a chain could not be answered. */
+bool blk_batch_take(struct blk *blk, struct vq *q) MUST_CHECK;
+/* Starts what was taken, merged. */
+void blk_batch_go(struct blk *blk);
+
 /* --- blk_io.c --------------------------------------------------------------------------------------------------- */
 
-void blk_io_init(struct blk *blk);
-/* Takes what waits in the queue. false: a chain could not be answered. */
-bool blk_io_take(struct blk *blk, struct vq *q) MUST_CHECK;
-/* Hands what was taken to the engine, merged. */
-void blk_io_go(struct blk *blk);
+/* A request's io.done. */
+void blk_io_done(struct block_io *io, int64_t result);
+/* A request as the batch has set it, or with those merged into it, to the engine; under way from the next commit on. */
+void blk_io_start(struct blk_req *req);
+/* false: the kernel is short of memory; a timer will try again. */
+bool blk_io_commit(struct blk *blk);
 /* What finished is answered; requests that waited for a place come next. false: the kernel is short of memory. */
 bool blk_io_reap(struct blk *blk);
 /*

@@ -1,11 +1,9 @@
 /*
- * Requests under way. A kick takes what waits, a batch; reads, or writes, of it that follow one another on the disk become
- * one operation; the engine's answers go on after short transfers, take a failed merge apart so that one bad sector fails
- * one request, and end in a status byte that is written last. Vectors into guest memory are handed to the kernel, never
- * followed; what the disk cannot reach directly (O_DIRECT and an odd address) is copied by the chain's own functions.
+ * Requests under way: the engine's answers go on after short transfers, take a failed merge apart so that one bad sector
+ * fails one request, and end in a status byte that is written last. What goes through a buffer is copied by the chain's own
+ * functions.
  */
 #include <errno.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
@@ -13,58 +11,6 @@
 
 /* When the kernel had no memory for an operation. */
 #define RETRY_MS 10
-
-void blk_io_init(struct blk *blk)
-{
-	blk->batch_end = &blk->batch;
-}
-
-/* --- what there is a bounded number of ---------------------------------------------------------------------------- */
-
-static struct iovec *take_long(struct blk *blk)
-{
-	if (blk->nfree_long > 0)
-		return blk->free_long[--blk->nfree_long];
-	if (blk->nused_long < BLK_LONG_VECTORS)
-		return blk->long_iov + BLK_LONG_IOV * blk->nused_long++;
-	return NULL;
-}
-
-static void give_long(struct blk *blk, struct iovec **iov)
-{
-	if (*iov)
-		blk->free_long[blk->nfree_long++] = *iov;
-	*iov = NULL;
-}
-
-/* Fresh ones last, so that an idle disk touches few pages. */
-static struct blk_req *take_req(struct blk *blk)
-{
-	struct blk_req *req = blk->free_reqs;
-
-	if (req)
-		blk->free_reqs = req->next;
-	else if (blk->nused_reqs < BLOCK_DEPTH)
-		req = &blk->reqs[blk->nused_reqs++];
-	else
-		return NULL;
-	blk->in_flight++;
-	*req = (struct blk_req){.blk = blk, .epoch = blk->epoch};
-	return req;
-}
-
-static void give_req(struct blk_req *req)
-{
-	struct blk *blk = req->blk;
-
-	give_long(blk, &req->long_iov);
-	give_long(blk, &req->merge_iov);
-	if (req->bounced)
-		blk->bounce->busy = false;
-	req->next = blk->free_reqs;
-	blk->free_reqs = req;
-	blk->in_flight--;
-}
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 
@@ -106,7 +52,7 @@ static void finish_one(struct blk_req *req, uint8_t status)
 		count(&req->blk->stats, req, status);
 		vq_push_token(&req->token, status, used_bytes(req));
 	}
-	give_req(req);
+	blk_give_req(req);
 }
 
 /* The leader and all that hang at it. */
@@ -187,7 +133,7 @@ static void start_transfer(struct blk_req *req)
 /* Each request of a failed transfer on its own. */
 static void take_apart(struct blk_req *req)
 {
-	give_long(req->blk, &req->merge_iov);
+	blk_give_vector(req->blk, &req->merge_iov);
 	while (req) {
 		struct blk_req *next = req->merged;
 
@@ -257,7 +203,7 @@ static void erase_done(struct blk_req *req, int64_t result)
 	}
 }
 
-static void on_done(struct block_io *io, int64_t result)
+void blk_io_done(struct block_io *io, int64_t result)
 {
 	struct blk_req *req = container_of(io, struct blk_req, io);
 
@@ -284,7 +230,7 @@ static enum block_op erase_op(const struct blk_req *req)
 	return req->unmap ? BLOCK_PUNCH : BLOCK_ZERO;
 }
 
-static void start(struct blk_req *req)
+void blk_io_start(struct blk_req *req)
 {
 	switch (req->want) {
 	case BLK_READ:
@@ -304,48 +250,9 @@ static void start(struct blk_req *req)
 	}
 }
 
-/* --- a batch ------------------------------------------------------------------------------------------------------ */
+/* --- the engine's answers ----------------------------------------------------------------------------------------- */
 
-static bool merges(const struct blk_req *lead, const struct blk_req *req, uint32_t nreqs)
-{
-	return (lead->want == BLK_READ || lead->want == BLK_WRITE) && lead->want == req->want &&
-	       !lead->bounced && !req->bounced && nreqs < BLK_MERGE_MAX &&
-	       lead->off_bytes + lead->left_bytes == req->off_bytes &&
-	       lead->io.niov + req->niov <= BLK_LONG_IOV;
-}
-
-static bool merge(struct blk_req *lead, struct blk_req **last, struct blk_req *req)
-{
-	if (!lead->merge_iov) {
-		lead->merge_iov = take_long(lead->blk);
-		if (!lead->merge_iov)
-			return false;
-		memcpy(lead->merge_iov, lead->iov, lead->niov * sizeof(lead->iov[0]));
-		lead->at = lead->merge_iov;
-	}
-	memcpy(lead->merge_iov + lead->io.niov, req->iov, req->niov * sizeof(req->iov[0]));
-	lead->io.niov += req->niov;
-	lead->left_bytes += req->len_bytes;
-	(*last)->merged = req;
-	*last = req;
-	return true;
-}
-
-/* With what follows it in the batch; the next leader. */
-static struct blk_req *gather(struct blk_req *lead)
-{
-	struct blk_req *last = lead;
-	struct blk_req *req = lead->next;
-
-	for (uint32_t n = 1; req && merges(lead, req, n); n++) {
-		if (!merge(lead, &last, req))
-			break;
-		req = req->next;
-	}
-	return req;
-}
-
-static bool commit(struct blk *blk)
+bool blk_io_commit(struct blk *blk)
 {
 	bool ok = block_engine_commit(blk->engine);
 
@@ -353,113 +260,6 @@ static bool commit(struct blk *blk)
 		virtio_break(blk->dev, "no memory for its requests");
 	return ok;
 }
-
-void blk_io_go(struct blk *blk)
-{
-	struct blk_req *req = blk->batch;
-
-	blk->batch = NULL;
-	blk->batch_end = &blk->batch;
-	while (req) {
-		struct blk_req *next = gather(req);
-
-		start(req);
-		req = next;
-	}
-	(void)commit(blk);
-}
-
-static int chain_vectors(const struct blk *blk, const struct blk_req *req, struct iovec *iov,
-			 int max)
-{
-	return req->want == BLK_READ ? chain_writable_iov(&blk->chain, req->len_bytes, iov, max)
-				     : chain_readable_iov(&blk->chain, req->len_bytes, iov, max);
-}
-
-static bool is_aligned(const struct blk_req *req, uint32_t align_bytes)
-{
-	for (uint32_t i = 0; i < req->niov; i++) {
-		if (((uintptr_t)req->iov[i].iov_base | req->iov[i].iov_len) & (align_bytes - 1))
-			return false;
-	}
-	return true;
-}
-
-/* false: no long vector, or no buffer, is free now. */
-static bool set_vectors(struct blk *blk, struct blk_req *req)
-{
-	int n = chain_vectors(blk, req, req->brief, BLK_SHORT_IOV);
-
-	req->iov = req->brief;
-	if (n == 0) {
-		req->iov = req->long_iov = take_long(blk);
-		if (!req->iov)
-			return false;
-		n = chain_vectors(blk, req, req->iov, BLK_LONG_IOV);
-	}
-	req->niov = req->io.niov = (uint32_t)n;
-	req->at = req->iov;
-	if (is_aligned(req, blk->node.align_bytes))
-		return true;
-	if (blk->bounce->busy)
-		return false;
-	give_long(blk, &req->long_iov);
-	req->bounced = blk->bounce->busy = true;
-	blk->bounce->chain = blk->chain;
-	return true;
-}
-
-/* The chain just popped becomes a request of the batch. false: it must wait. */
-static bool enlist(struct blk *blk, const struct blk_parsed *p, const struct vq_token *token)
-{
-	struct blk_req *req = take_req(blk);
-
-	if (!req)
-		return false;
-	req->io.done = on_done;
-	req->token = *token;
-	req->want = p->want;
-	req->unmap = p->unmap;
-	req->off_bytes = p->off_bytes;
-	req->len_bytes = req->left_bytes = p->len_bytes;
-	req->room_bytes = (uint32_t)chain_write_left(&blk->chain) - 1;
-	if ((p->want == BLK_READ || p->want == BLK_WRITE) && !set_vectors(blk, req)) {
-		give_req(req);
-		return false;
-	}
-	*blk->batch_end = req;
-	blk->batch_end = &req->next;
-	return true;
-}
-
-/* A request that is its own answer. */
-static void answer(const struct blk *blk, const struct blk_parsed *p, const struct vq_token *token)
-{
-	uint32_t room = blk->chain.writable_bytes - 1;
-
-	vq_push_token(token, p->status, p->written_bytes == room ? room + 1 : p->written_bytes);
-}
-
-bool blk_io_take(struct blk *blk, struct vq *q)
-{
-	while (!blk->draining && vq_pop(q, &blk->chain)) {
-		struct blk_parsed parsed;
-		struct vq_token token;
-
-		if (!blk_parse(&blk->chain, blk, &parsed) || !vq_take_token(&blk->chain, &token))
-			return false;
-		if (parsed.want == BLK_NOTHING) {
-			answer(blk, &parsed, &token);
-		} else if (!enlist(blk, &parsed, &token)) {
-			vq_unpop(&blk->chain);
-			blk->stalled = true;
-			return true;
-		}
-	}
-	return true;
-}
-
-/* --- the engine's answers ----------------------------------------------------------------------------------------- */
 
 static void wake_queues(struct blk *blk)
 {
@@ -473,7 +273,7 @@ bool blk_io_reap(struct blk *blk)
 	bool ok;
 
 	block_engine_reap(blk->engine);
-	ok = commit(blk);
+	ok = blk_io_commit(blk);
 	if (blk->in_flight == 0) {
 		if (blk->drainers > 0)
 			(void)eventfd_write(blk->idle_fd, 1);

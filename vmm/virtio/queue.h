@@ -122,7 +122,7 @@ bool chain_write_at(struct vq_chain *c, size_t at, const void *src, size_t len) 
 
 /*
  * Where the next `len` bytes of either part lie in this process, for a transfer that outlives the call; the cursor stays.
- * For vmm/dev/blk_io.c alone (`make lint`), which hands them to the kernel and never follows them; they hold as long as the
+ * For vmm/dev/blk_batch.c alone (`make lint`), which hands them to the kernel and never follows them; they hold as long as the
  * guest has its memory. Vectors filled, 0 when there are not `len` bytes or `max` are too few for them.
  */
 int chain_readable_iov(const struct vq_chain *c, size_t len, struct iovec *iov, int max);
