@@ -190,6 +190,7 @@ VMM := \
 	vmm/virtio/gather.o \
 	vmm/virtio/mmio.o \
 	vmm/virtio/queue.o \
+	vmm/virtio/registers.o \
 	vmm/virtio/virtio.o
 
 RUNTIME := \
