@@ -250,6 +250,7 @@ RUNTIME := \
 	runtime/task_service.o \
 	runtime/unix_socket.o \
 	runtime/vcpus.o \
+	runtime/vmm_command.o \
 	runtime/vmm_nics.o \
 	runtime/vmm_process.o
 

@@ -21,17 +21,10 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "runtime/console_ring.h"
-#include "runtime/vmm_nics.h"
-
-/* Numbers of the descriptors there. */
-enum { VMM_FD_MONITOR = 3, VMM_FD_SERIAL, VMM_FD_VSOCK, VMM_FD_AGENT, VMM_FD_QMP, VMM_FD_NICS };
-
-#define VMM_FIXED_ARGS 32 /* room for those that every vmm has */
-#define VMM_FIXED_FDS  6  /* of them the last may not be there */
+#include "runtime/vmm_command.h"
 
 #define VMM_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
-#define GUEST_CID          3 /* each vmm has a vsock of its own: the number need not differ */
 #define READ_OUT_MAX_READS 64
 #define GREETING_MS        30000
 #define LINGER_MS          2000 /* from its hanging up to its end */
@@ -296,73 +289,19 @@ static int feed_open(struct loop *loop, struct feed *f, int *writer, struct err 
 	return loop_add_fd(loop, f->fd, EPOLLIN, on_feed, f, &f->src, err);
 }
 
-static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, int monitor, int serial,
-		     int messages, struct err *err)
+static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, const struct vmm_ends *ends,
+		     struct err *err)
 {
-	AUTO_FREE char *memory = str_printf("%llu", (unsigned long long)p->vm->memory_mib);
-	AUTO_FREE char *vcpus =
-		str_printf("cpus=%u,maxcpus=%u", p->vm->boot_vcpus, p->vm->max_vcpus);
-	AUTO_FREE char *serial_arg = str_printf("fd:%d", VMM_FD_SERIAL);
-	AUTO_FREE char *monitor_arg = str_printf("%d", VMM_FD_MONITOR);
-	AUTO_FREE char *vsock =
-		str_printf("virtio-vsock-device,guest-cid=%d,listen-fd=%d,agent-fd=%d", GUEST_CID,
-			   VMM_FD_VSOCK, VMM_FD_AGENT);
+	CLEANUP(vmm_command_done) struct vmm_command command = {0};
+	int rc = vmm_command_make(p, ends, &command, err);
 
-	AUTO_FREE char *qmp = str_printf("unix:fd=%d,server,nowait", VMM_FD_QMP);
-	AUTO_FREE char *machine =
-		str_printf("type=microvm,hotplug-net=%u", (unsigned)p->vm->spare_nics);
-	const bool serves = p->qmp_fd >= 0;
-
-	if (!memory || !vcpus || !serial_arg || !monitor_arg || !vsock || !qmp || !machine)
-		return err_set(err, ENOMEM, "start the vmm");
-	CLEANUP(vmm_nics_done) struct vmm_nics nics = {0};
-	const char *argv[VMM_FIXED_ARGS + VMM_NIC_ARGS * NETWORK_MAX_NICS] = {
-		p->vmm_path,
-		"-kernel",
-		p->vm->kernel_path,
-		"-initrd",
-		p->vm->initramfs_path,
-		"-append",
-		p->vm->cmdline,
-		"-m",
-		memory,
-		"-smp",
-		vcpus,
-		"-serial",
-		serial_arg,
-		"-device",
-		"virtio-rng-device",
-		"-device",
-		"virtio-fs-device,tag=" VMM_SHARED_TAG,
-		"-device",
-		vsock,
-		"-machine",
-		machine,
-		"-jail",
-		p->shared_dir,
-		"-monitor-fd",
-		monitor_arg,
-		serves ? "-qmp" : NULL,
-		qmp,
-		NULL};
-	struct spawn_fd fds[VMM_FIXED_FDS + NETWORK_MAX_NICS] = {
-		{messages, STDERR_FILENO},   {monitor, VMM_FD_MONITOR},
-		{serial, VMM_FD_SERIAL},     {p->vsock_listen_fd, VMM_FD_VSOCK},
-		{p->agent_fd, VMM_FD_AGENT}, {p->qmp_fd, VMM_FD_QMP},
-	};
-	size_t nargs = 0;
-
-	while (argv[nargs])
-		nargs++;
-	const size_t nfixed = serves ? VMM_FIXED_FDS : VMM_FIXED_FDS - 1;
-	int rc = vmm_nics_fill(&nics, p->network, VMM_FD_NICS, argv + nargs, fds + nfixed, err);
 	if (rc)
 		return rc;
 	const struct spawn s = {
 		.path = p->vmm_path,
-		.argv = (char *const *)(uintptr_t)argv,
-		.fds = fds,
-		.nfds = nfixed + nics.n,
+		.argv = (char *const *)(uintptr_t)command.argv,
+		.fds = command.fds,
+		.nfds = command.nfds,
 		.kill_on_parent_death = SIGKILL,
 		.cwd = "/",
 		.new_namespaces = VMM_NAMESPACES,
@@ -407,7 +346,11 @@ int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *
 	if (!rc)
 		(void)TAKE_FD(&monitor_ours);
 	if (!rc)
-		rc = spawn_vmm(p, v, monitor_theirs, serial, messages, err);
+		rc = spawn_vmm(p, v,
+			       &(struct vmm_ends){.messages_fd = messages,
+						  .monitor_fd = monitor_theirs,
+						  .serial_fd = serial},
+			       err);
 	if (!rc)
 		rc = loop_add_child(p->loop, v->pid, on_child, v, &v->child, err);
 	if (rc)

@@ -1,5 +1,5 @@
 /*
- * The end of a vmm in words. The test plays the vmm itself: started with -kernel, it enters a list of system calls and breaks it.
+ * A vmm's command line, and its end in words. For that the test plays the vmm itself: started with -kernel, it enters a list of system calls and breaks it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "runtime/vmm_process.h"
+#include "runtime/vmm_command.h"
 #include "vmm/seccomp.h"
 
 static int break_the_rules(void)
@@ -84,9 +84,86 @@ static void test_killed_by_seccomp(void **state)
 	assert_non_null(strstr(end.why, "SIGSYS (seccomp)"));
 }
 
+/* The value behind the nth `option`; NULL: there are not so many. */
+static const char *value_of(const struct vmm_command *c, const char *option, int nth)
+{
+	for (size_t i = 1; c->argv[i] && c->argv[i + 1]; i += 2) {
+		if (strcmp(c->argv[i], option) == 0 && nth-- == 0)
+			return c->argv[i + 1];
+	}
+	return NULL;
+}
+
+/* Devices in the order of their slots; what the command names by number is there under that number. */
+static void test_command(void **state)
+{
+	const struct vmm_ends ends = {.messages_fd = 20, .monitor_fd = 21, .serial_fd = 22};
+	struct vm_config vm = {
+		.boot_vcpus = 1,
+		.max_vcpus = 4,
+		.memory_mib = 64,
+		.spare_nics = 2,
+		.kernel_path = (char[]){"k"},
+		.initramfs_path = (char[]){"i"},
+		.cmdline = (char[]){"quiet"},
+	};
+
+	(void)state;
+	for (int serves = 0; serves < 2; serves++) {
+		CLEANUP(vmm_command_done) struct vmm_command c = {0};
+		const struct vmm_params p = {.vmm_path = "/v",
+					     .vm = &vm,
+					     .shared_dir = "/s",
+					     .vsock_listen_fd = 23,
+					     .agent_fd = 24,
+					     .qmp_fd = serves ? 25 : -1};
+		char text[64];
+
+		assert_int_equal(vmm_command_make(&p, &ends, &c, NULL), 0);
+		assert_string_equal(c.argv[0], "/v");
+		assert_string_equal(value_of(&c, "-jail", 0), "/s");
+		assert_string_equal(value_of(&c, "-smp", 0), "cpus=1,maxcpus=4");
+		assert_string_equal(value_of(&c, "-machine", 0), "type=microvm,hotplug-net=2");
+		assert_string_equal(value_of(&c, "-device", 0), "virtio-rng-device");
+		assert_string_equal(value_of(&c, "-device", 1), "virtio-fs-device,tag=nacre");
+		assert_non_null(value_of(&c, "-device", 2));
+		assert_null(value_of(&c, "-device", 3));
+		assert_int_equal(c.nfds, serves ? 6 : 5);
+		assert_int_equal(!!value_of(&c, "-qmp", 0), serves);
+		for (size_t i = 0; i < c.nfds; i++) {
+			switch (c.fds[i].from) {
+			case 21:
+				(void)snprintf(text, sizeof(text), "%d", c.fds[i].to);
+				assert_string_equal(value_of(&c, "-monitor-fd", 0), text);
+				break;
+			case 22:
+				(void)snprintf(text, sizeof(text), "fd:%d", c.fds[i].to);
+				assert_string_equal(value_of(&c, "-serial", 0), text);
+				break;
+			case 23:
+				(void)snprintf(text, sizeof(text), "listen-fd=%d,", c.fds[i].to);
+				assert_non_null(strstr(value_of(&c, "-device", 2), text));
+				break;
+			case 24:
+				(void)snprintf(text, sizeof(text), "agent-fd=%d", c.fds[i].to);
+				assert_non_null(strstr(value_of(&c, "-device", 2), text));
+				break;
+			case 25:
+				(void)snprintf(text, sizeof(text), "unix:fd=%d,", c.fds[i].to);
+				assert_non_null(strstr(value_of(&c, "-qmp", 0), text));
+				break;
+			default:
+				assert_int_equal(c.fds[i].from, 20);
+				assert_int_equal(c.fds[i].to, STDERR_FILENO);
+			}
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_command),
 		cmocka_unit_test(test_killed_by_seccomp),
 	};
 
