@@ -185,6 +185,7 @@ VMM := \
 	vmm/sink.o \
 	vmm/tap.o \
 	vmm/slots.o \
+	vmm/slots_plug.o \
 	vmm/vcpu.o \
 	vmm/virtio/chain.o \
 	vmm/virtio/gather.o \

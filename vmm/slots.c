@@ -1,6 +1,4 @@
-/* Slots: made in the order of the address map, filled and emptied while the guest runs. */
-#include "vmm/slots.h"
-
+/* Slots: made in the order of the address map, connected, started, held and reset together. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,36 +7,8 @@
 #include "base/spare_mac.h"
 #include "vmm/dev/dev.h"
 #include "vmm/iothread.h"
+#include "vmm/slots_internal.h"
 #include "vmm/virtio/mmio.h"
-
-struct slot {
-	enum machine_device_kind kind;
-	struct virtio_dev *dev;
-	struct virtio_mmio *mmio;
-	struct iothread *thread; /* NULL: the main loop serves it */
-	struct region region;
-	struct region_eventfd *kicks; /* one a queue */
-	bool spare;
-	char id[MACHINE_ID_BYTES]; /* of what fills a spare slot, "" while it is empty */
-};
-
-/*
- * An interrupt line. Slots that share it share its eventfd: KVM makes a pulse of each signal, and pulses of two eventfds
- * on one line could merge into one edge, after which the guest does not look again. Those of one follow each other.
- */
-struct line {
-	uint32_t irq;
-	int fd;
-};
-
-struct slots {
-	struct slots_env env;
-	struct line lines[MACHINE_MAX_DEVICES];
-	size_t nlines;
-	struct arch_slot places[MACHINE_MAX_DEVICES];
-	struct slot slot[MACHINE_MAX_DEVICES];
-	size_t n;
-};
 
 int slots_create(const struct slots_env *env, struct slots **out, struct err *err)
 {
@@ -318,90 +288,6 @@ void slots_stop(struct slots *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		iothread_stop(s->slot[i].thread);
-}
-
-static struct slot *find_id(struct slots *s, const char *id)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		if (s->slot[i].spare && !strcmp(s->slot[i].id, id))
-			return &s->slot[i];
-	}
-	return NULL;
-}
-
-/* The spare slot of `kind` that `addr` names, or the first free one. */
-static int pick_spare(struct slots *s, enum machine_device_kind kind, int addr, struct slot **out,
-		      struct err *err)
-{
-	int nth = 0;
-
-	for (size_t i = 0; i < s->n; i++) {
-		struct slot *slot = &s->slot[i];
-
-		if (!slot->spare || slot->kind != kind)
-			continue;
-		if (nth++ != addr && (addr >= 0 || slot->id[0]))
-			continue;
-		if (slot->id[0])
-			return err_say(err, EBUSY, "slot %d is taken by '%s'", addr, slot->id);
-		*out = slot;
-		return 0;
-	}
-	if (nth == 0)
-		return err_say(err, ENOTSUP, "this machine has no spare slots of that kind");
-	if (addr >= 0)
-		return err_say(err, EINVAL, "there is no slot %d: spare slots are 0 to %d", addr,
-			       nth - 1);
-	return err_say(err, ENOSPC, "all %d spare slots of that kind are taken", nth);
-}
-
-static int fill(struct slot *slot, struct machine_device *d, struct err *err)
-{
-	bool is_net = slot->kind == DEVICE_NET;
-	int rc = is_net ? dev_net_fill(slot->dev, &d->net, err)
-			: dev_blk_fill(slot->dev, &d->blk, err);
-
-	if (rc < 0)
-		return rc;
-	if (is_net)
-		d->net.ntaps = 0;
-	else
-		d->blk.fd = -1;
-	return 0;
-}
-
-int slots_fill(struct slots *s, struct machine_device *d, const char *id, int addr, struct err *err)
-{
-	struct slot *slot;
-	int rc;
-
-	if (id[0] == '\0' || strlen(id) >= MACHINE_ID_BYTES)
-		return err_say(err, EINVAL, "the id '%s' must have 1 to %d bytes", id,
-			       MACHINE_ID_BYTES - 1);
-	if (find_id(s, id))
-		return err_say(err, EEXIST, "the id '%s' is taken", id);
-	rc = pick_spare(s, d->kind, addr, &slot, err);
-	if (rc < 0)
-		return rc;
-	rc = fill(slot, d, err);
-	if (rc < 0)
-		return rc;
-	(void)snprintf(slot->id, sizeof(slot->id), "%s", id);
-	return 0;
-}
-
-int slots_empty(struct slots *s, const char *id, struct err *err)
-{
-	struct slot *slot = id[0] ? find_id(s, id) : NULL;
-
-	if (!slot)
-		return err_say(err, ENODEV, "no plugged device has the id '%s'", id);
-	if (slot->kind == DEVICE_NET)
-		dev_net_empty(slot->dev);
-	else
-		dev_blk_empty(slot->dev);
-	slot->id[0] = '\0';
-	return 0;
 }
 
 bool slots_look(const struct slots *s, size_t idx, struct machine_slot *out)

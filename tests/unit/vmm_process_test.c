@@ -1,5 +1,6 @@
 /*
- * A vmm's command line, and its end in words. For that the test plays the vmm itself: started with -kernel, it enters a list of system calls and breaks it.
+ * A vmm's command line, and its end in words. For that the test plays the vmm itself: started with -kernel, it enters a list of
+ * system calls and breaks it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
