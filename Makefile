@@ -283,6 +283,7 @@ AGENT := \
 	agent/rootfs.o \
 	agent/seccomp.o \
 	agent/service.o \
+	agent/service_machine.o \
 	agent/start_hooks.o \
 	agent/stream_door.o \
 	agent/vcpus.o \

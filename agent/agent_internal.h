@@ -1,4 +1,4 @@
-/* What agent.c (life), service.c (methods) and call.c (answers) share. */
+/* What agent.c (life), service*.c (methods) and call.c (answers) share. */
 #ifndef NACRE_AGENT_AGENT_INTERNAL_H
 #define NACRE_AGENT_AGENT_INTERNAL_H
 

@@ -1,18 +1,13 @@
-/* The service's methods: decode, hand over, answer; what is asked is explained in agent-proto/agent.proto. */
+/*
+ * The service's methods: decode, hand over, answer; what is asked is explained in agent-proto/agent.proto. Those of containers
+ * and processes are here, those of the guest as a whole in service_machine.c.
+ */
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "agent-proto/agent.pb-c.h"
-#include "agent/agent.h"
 #include "agent/agent_internal.h"
-#include "agent/guest_setup.h"
-#include "agent/network.h"
-#include "agent/vcpus.h"
-#include "base/log.h"
+#include "agent/service_machine.h"
 #include "base/own.h"
 
 #define SERVICE "nacre.agent.v1.Agent"
@@ -84,57 +79,6 @@ static int get_tokens(const Nacre__Agent__V1__Stdio *stdio, const uint8_t *token
 }
 
 /* --- the methods ------------------------------------------------------------------------------------------------ */
-
-static int greet(struct agent *agent, const Nacre__Agent__V1__HelloRequest *in, struct err *err)
-{
-	int ret;
-
-	if (!agent->is_guest)
-		return 0;
-	ret = guest_set_clock(in->realtime_ns, err);
-	if (ret == 0)
-		ret = guest_add_entropy(in->random_seed.data, in->random_seed.len, err);
-	if (ret < 0)
-		return ret;
-	if (in->hostname[0] && sethostname(in->hostname, strlen(in->hostname)) < 0)
-		return err_set(err, errno, "set the guest's host name");
-	if (!in->shared_tag[0] || agent->containers.shared_dir)
-		return 0;
-	ret = guest_mount_shared(in->shared_tag, err);
-	if (ret == 0)
-		agent->containers.shared_dir = GUEST_SHARED_DIR;
-	return ret;
-}
-
-static void hello(struct agent *agent, struct ttrpc_request *req,
-		  const Nacre__Agent__V1__HelloRequest *in)
-{
-	Nacre__Agent__V1__HelloResponse out = NACRE__AGENT__V1__HELLO_RESPONSE__INIT;
-	char version[] = NACRE_VERSION;
-	struct utsname uts;
-	struct err err = ERR_INIT;
-
-	if (in->protocol_version != AGENT_PROTOCOL_VERSION) {
-		ttrpc_fail(
-			req, TTRPC_FAILED_PRECONDITION,
-			"the agent speaks protocol version %d, the monitor %u: install both from "
-			"the same release",
-			AGENT_PROTOCOL_VERSION, in->protocol_version);
-		return;
-	}
-	if (greet(agent, in, &err) < 0) {
-		ttrpc_fail_err(req, &err);
-		return;
-	}
-	(void)uname(&uts);
-	out.protocol_version = AGENT_PROTOCOL_VERSION;
-	out.agent_version = version;
-	out.kernel_release = uts.release;
-	out.init_ns = agent->init_ns;
-	out.ready_ns = agent->ready_ns;
-	out.now_ns = agent_boot_ns();
-	reply(req, &out.base);
-}
 
 static void create_container(struct agent *agent, struct ttrpc_request *req,
 			     const Nacre__Agent__V1__CreateContainerRequest *in)
@@ -336,19 +280,6 @@ static void pids(struct agent *agent, struct ttrpc_request *req,
 	free(list.pids);
 }
 
-static void configure_network(struct agent *agent, struct ttrpc_request *req,
-			      const Nacre__Agent__V1__ConfigureNetworkRequest *in)
-{
-	struct err err = ERR_INIT;
-
-	if (!agent->is_guest)
-		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION, "the agent does not own this network");
-	else if (network_configure(&agent->network, in, &err) < 0)
-		ttrpc_fail_err(req, &err);
-	else
-		reply_empty(req);
-}
-
 static void update_container(struct agent *agent, struct ttrpc_request *req,
 			     const Nacre__Agent__V1__UpdateContainerRequest *in)
 {
@@ -382,46 +313,6 @@ static void resume_container(struct agent *agent, struct ttrpc_request *req,
 		reply_empty(req);
 }
 
-static void online_vcpus(struct agent *agent, struct ttrpc_request *req,
-			 const Nacre__Agent__V1__OnlineVcpusRequest *in)
-{
-	struct err err = ERR_INIT;
-
-	if (!agent->is_guest)
-		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION, "the machine is not the agent's");
-	else if (vcpus_online(VCPUS_DIR, in->count, &err) < 0)
-		ttrpc_fail_err(req, &err);
-	else
-		reply_empty(req);
-}
-
-static void on_all_removed(void *arg, const struct err *why)
-{
-	struct call *call = arg;
-	struct agent *agent = call->agent;
-
-	if (why->code)
-		log_warn("goodbye: %s", why->text);
-	sync();
-	if (agent->is_guest)
-		(void)umount2(GUEST_SHARED_DIR, MNT_DETACH);
-	/* The host hangs up when it has read the answer, which ends the loop; this is for one that does not. */
-	if (loop_arm(agent->goodbye, GOODBYE_MS) < 0)
-		loop_stop(agent->loop);
-	reply_empty(call->req);
-	call_destroy(call);
-}
-
-static void say_goodbye(struct agent *agent, struct ttrpc_request *req,
-			const Nacre__Agent__V1__Empty *in)
-{
-	struct call *call = call_create(agent, req, "", "");
-
-	(void)in;
-	if (call)
-		containers_remove_all(&agent->containers, on_all_removed, call);
-}
-
 /* --- dispatch ----------------------------------------------------------------------------------------------------- */
 
 /* on_NAME: the ttrpc handler that decodes a TYPE under a budget and calls NAME with it. */
@@ -445,7 +336,7 @@ static void say_goodbye(struct agent *agent, struct ttrpc_request *req,
 		proto_budget_destroy(budget);                                                      \
 	}
 
-METHOD(hello, HelloRequest, hello_request)
+METHOD(service_hello, HelloRequest, hello_request)
 METHOD(create_container, CreateContainerRequest, create_container_request)
 METHOD(exec_process, ExecProcessRequest, exec_process_request)
 METHOD(start_process, ProcessRequest, process_request)
@@ -456,15 +347,15 @@ METHOD(close_stdin, ProcessRequest, process_request)
 METHOD(delete_process, ProcessRequest, process_request)
 METHOD(delete_container, ProcessRequest, process_request)
 METHOD(pids, ProcessRequest, process_request)
-METHOD(configure_network, ConfigureNetworkRequest, configure_network_request)
+METHOD(service_configure_network, ConfigureNetworkRequest, configure_network_request)
 METHOD(update_container, UpdateContainerRequest, update_container_request)
 METHOD(pause_container, ProcessRequest, process_request)
 METHOD(resume_container, ProcessRequest, process_request)
-METHOD(online_vcpus, OnlineVcpusRequest, online_vcpus_request)
-METHOD(say_goodbye, Empty, empty)
+METHOD(service_online_vcpus, OnlineVcpusRequest, online_vcpus_request)
+METHOD(service_goodbye, Empty, empty)
 
 static const struct ttrpc_method methods[] = {
-	{SERVICE, "Hello", on_hello},
+	{SERVICE, "Hello", on_service_hello},
 	{SERVICE, "CreateContainer", on_create_container},
 	{SERVICE, "ExecProcess", on_exec_process},
 	{SERVICE, "StartProcess", on_start_process},
@@ -475,12 +366,12 @@ static const struct ttrpc_method methods[] = {
 	{SERVICE, "DeleteProcess", on_delete_process},
 	{SERVICE, "DeleteContainer", on_delete_container},
 	{SERVICE, "Pids", on_pids},
-	{SERVICE, "ConfigureNetwork", on_configure_network},
+	{SERVICE, "ConfigureNetwork", on_service_configure_network},
 	{SERVICE, "UpdateContainer", on_update_container},
 	{SERVICE, "PauseContainer", on_pause_container},
 	{SERVICE, "ResumeContainer", on_resume_container},
-	{SERVICE, "OnlineVcpus", on_online_vcpus},
-	{SERVICE, "Shutdown", on_say_goodbye},
+	{SERVICE, "OnlineVcpus", on_service_online_vcpus},
+	{SERVICE, "Shutdown", on_service_goodbye},
 	{NULL, NULL, NULL},
 };
 
