@@ -247,6 +247,7 @@ RUNTIME := \
 	runtime/stdio_host.o \
 	runtime/stub.o \
 	runtime/task_call.o \
+	runtime/task_events.o \
 	runtime/task_query.o \
 	runtime/task_service.o \
 	runtime/unix_socket.o \

@@ -17,52 +17,10 @@
 #include "runtime/events.h"
 #include "runtime/sandbox.h"
 #include "runtime/task_call.h"
+#include "runtime/task_events.h"
 #include "runtime/task_handlers.h"
 
 #define SIGNAL_MAX 64
-
-void task_on_exit(void *arg, const struct process *p)
-{
-	struct task_service *ts = arg;
-	Containerd__TaskExit ev = CONTAINERD__TASK_EXIT__INIT;
-	Containerd__Timestamp exited_at = task_exited_at(p);
-
-	log_info("container %s: '%s' ended with %u", p->container->id, p->exec_id, p->exit_status);
-	ev.container_id = p->container->id;
-	ev.id = process_is_init(p) ? p->container->id : p->exec_id;
-	ev.pid = (uint32_t)process_host_pid(p);
-	ev.exit_status = p->exit_status;
-	ev.exited_at = &exited_at;
-	events_publish(ts->events, "/tasks/exit", "containerd.events.TaskExit", &ev.base);
-}
-
-void task_on_oom(void *arg, const struct container *c)
-{
-	struct task_service *ts = arg;
-	Containerd__TaskOOM ev = CONTAINERD__TASK_OOM__INIT;
-
-	ev.container_id = c->id;
-	events_publish(ts->events, "/tasks/oom", "containerd.events.TaskOOM", &ev.base);
-}
-
-static void publish_create(struct task_service *ts, const Containerd__CreateTaskRequest *m,
-			   uint32_t pid)
-{
-	Containerd__TaskCreate ev = CONTAINERD__TASK_CREATE__INIT;
-	Containerd__TaskIO io = CONTAINERD__TASK_IO__INIT;
-
-	io.stdin = m->stdin;
-	io.stdout = m->stdout;
-	io.stderr = m->stderr;
-	io.terminal = m->terminal;
-	ev.container_id = m->id;
-	ev.bundle = m->bundle;
-	ev.rootfs = m->rootfs;
-	ev.n_rootfs = m->n_rootfs;
-	ev.io = &io;
-	ev.pid = pid;
-	events_publish(ts->events, "/tasks/create", "containerd.events.TaskCreate", &ev.base);
-}
 
 static void on_created(void *arg, const struct err *status)
 {
@@ -83,7 +41,7 @@ static void on_created(void *arg, const struct err *status)
 		return;
 	}
 	r.pid = (uint32_t)process_host_pid(c->init);
-	publish_create(call->service, m, r.pid);
+	task_publish_create(call->service, m, r.pid);
 	task_call_reply(call, &r.base);
 }
 
@@ -146,25 +104,6 @@ static void task_create(struct task_call *call)
 	container_create(call->service->sandbox, &params, on_created, call);
 }
 
-static void publish_start(struct task_service *ts, const struct process *p)
-{
-	Containerd__TaskStart start = CONTAINERD__TASK_START__INIT;
-	Containerd__TaskExecStarted exec = CONTAINERD__TASK_EXEC_STARTED__INIT;
-
-	if (process_is_init(p)) {
-		start.container_id = p->container->id;
-		start.pid = (uint32_t)process_host_pid(p);
-		events_publish(ts->events, "/tasks/start", "containerd.events.TaskStart",
-			       &start.base);
-		return;
-	}
-	exec.container_id = p->container->id;
-	exec.exec_id = p->exec_id;
-	exec.pid = (uint32_t)process_host_pid(p);
-	events_publish(ts->events, "/tasks/exec-started", "containerd.events.TaskExecStarted",
-		       &exec.base);
-}
-
 static void on_started(void *arg, const struct err *status)
 {
 	struct task_call *call = arg;
@@ -174,7 +113,7 @@ static void on_started(void *arg, const struct err *status)
 		task_call_fail(call, status);
 		return;
 	}
-	publish_start(call->service, call->p);
+	task_publish_start(call->service, call->p);
 	r.pid = (uint32_t)process_host_pid(call->p);
 	task_call_reply(call, &r.base);
 }
@@ -189,7 +128,6 @@ static void on_deleted(void *arg, const struct err *status)
 	struct task_call *call = arg;
 	const struct process *p = call->p;
 	Containerd__DeleteResponse r = CONTAINERD__DELETE_RESPONSE__INIT;
-	Containerd__TaskDelete ev = CONTAINERD__TASK_DELETE__INIT;
 	Containerd__Timestamp exited_at = task_exited_at(p);
 
 	if (status->code) {
@@ -199,15 +137,8 @@ static void on_deleted(void *arg, const struct err *status)
 	r.pid = (uint32_t)process_host_pid(p);
 	r.exit_status = p->exit_status;
 	r.exited_at = &exited_at;
-	if (process_is_init(p)) {
-		ev.container_id = p->container->id;
-		ev.id = p->container->id;
-		ev.pid = r.pid;
-		ev.exit_status = r.exit_status;
-		ev.exited_at = &exited_at;
-		events_publish(call->service->events, "/tasks/delete",
-			       "containerd.events.TaskDelete", &ev.base);
-	}
+	if (process_is_init(p))
+		task_publish_delete(call->service, p);
 	task_call_reply(call, &r.base);
 }
 
@@ -237,16 +168,12 @@ static void on_exec_added(void *arg, const struct err *status)
 	struct task_call *call = arg;
 	const Containerd__ExecProcessRequest *m =
 		(const Containerd__ExecProcessRequest *)call->message;
-	Containerd__TaskExecAdded ev = CONTAINERD__TASK_EXEC_ADDED__INIT;
 
 	if (status->code) {
 		task_call_fail(call, status);
 		return;
 	}
-	ev.container_id = m->id;
-	ev.exec_id = m->exec_id;
-	events_publish(call->service->events, "/tasks/exec-added",
-		       "containerd.events.TaskExecAdded", &ev.base);
+	task_publish_exec_added(call->service, m);
 	task_call_reply(call, NULL);
 }
 
@@ -293,17 +220,9 @@ static void task_close_io(struct task_call *call)
 static void on_paused(void *arg, const struct err *status)
 {
 	struct task_call *call = arg;
-	struct container *c = call->p->container;
-	Containerd__TaskPaused paused = CONTAINERD__TASK_PAUSED__INIT;
-	Containerd__TaskResumed resumed = CONTAINERD__TASK_RESUMED__INIT;
 
-	paused.container_id = resumed.container_id = c->id;
-	if (!status->code && c->paused)
-		events_publish(call->service->events, "/tasks/paused",
-			       "containerd.events.TaskPaused", &paused.base);
-	else if (!status->code)
-		events_publish(call->service->events, "/tasks/resumed",
-			       "containerd.events.TaskResumed", &resumed.base);
+	if (!status->code)
+		task_publish_paused(call->service, call->p->container);
 	task_call_done(call, status);
 }
 
