@@ -229,6 +229,7 @@ RUNTIME := \
 	runtime/process.o \
 	runtime/procid.o \
 	runtime/pty.o \
+	runtime/qmp_call.o \
 	runtime/qmp_client.o \
 	runtime/pump.o \
 	runtime/resources.o \

@@ -167,6 +167,15 @@ int json_get_string(const struct json_at *at, char **out, struct err *err)
 	return 0;
 }
 
+const char *json_text(struct json_object *o, const char *key)
+{
+	struct json_object *v = NULL;
+
+	if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_string))
+		return "";
+	return json_object_get_string(v);
+}
+
 int json_get_bool(const struct json_at *at, bool *out, struct err *err)
 {
 	if (!at->v)

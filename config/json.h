@@ -55,6 +55,9 @@ int json_get_strings(const struct json_at *at, struct oci_strings *out, struct e
 int json_get_string_map(const struct json_at *at, struct oci_strings *keys,
 			struct oci_strings *values, struct err *err) MUST_CHECK;
 
+/* A member of an object that is a text, lent; "" when there is none. For words of a peer where all else is as good as none. */
+const char *json_text(struct json_object *o, const char *key);
+
 /* Is it an object (array)? Absent is fine: *present (*n) says so. */
 int json_want_object(const struct json_at *at, bool *present, struct err *err) MUST_CHECK;
 int json_want_array(const struct json_at *at, size_t *n, struct err *err) MUST_CHECK;

@@ -5,12 +5,9 @@
 #include "runtime/qmp_client.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -18,24 +15,12 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "config/json.h"
+#include "runtime/qmp_call.h"
 
 #define READ_BYTES     4096
 #define READ_OUT_READS 64
 
 enum qmp_state { QMP_GREETING, QMP_NEGOTIATING, QMP_READY, QMP_CLOSED };
-
-struct qmp_call {
-	TAILQ_ENTRY(qmp_call) link;
-	uint64_t id;
-	char *command;
-	char *text; /* what is sent; NULL when it is */
-	size_t len, sent;
-	int fd;
-	uint64_t deadline_ms; /* 0: none */
-	qmp_reply_fn fn;
-	void *arg;
-};
-TAILQ_HEAD(qmp_calls, qmp_call);
 
 struct qmp_client {
 	struct qmp_client_params p;
@@ -62,10 +47,7 @@ static void call_end(struct qmp_client *c, struct qmp_call *call, const struct e
 	TAILQ_REMOVE(&c->calls, call, link);
 	c->ncalls--;
 	call->fn(call->arg, status, result);
-	own_close(&call->fd);
-	free(call->command);
-	free(call->text);
-	free(call);
+	qmp_call_destroy(call);
 }
 
 static void close_down(struct qmp_client *c)
@@ -172,42 +154,6 @@ static void flush(struct qmp_client *c)
 	BUG_ON(loop_mod_fd(c->source, rc ? EPOLLIN | EPOLLOUT : EPOLLIN) < 0);
 }
 
-static char *compose(const char *command, struct json_object *arguments, uint64_t id)
-{
-	AUTO_JSON struct json_object *o = json_object_new_object();
-
-	if (!o || json_object_object_add(o, "execute", json_object_new_string(command)) ||
-	    (arguments && json_object_object_add(o, "arguments", json_object_get(arguments))) ||
-	    json_object_object_add(o, "id", json_object_new_uint64(id)))
-		return NULL;
-	return str_printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
-}
-
-static struct qmp_call *call_new(uint64_t id, const char *command, struct json_object *arguments,
-				 int fd, struct err *err)
-{
-	struct qmp_call *call = calloc(1, sizeof(*call));
-
-	if (!call) {
-		(void)err_set(err, ENOMEM, "ask the vmm to %s", command);
-		return NULL;
-	}
-	call->id = id;
-	call->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-	call->command = strdup(command);
-	call->text = compose(command, arguments, call->id);
-	if (call->command && call->text && (fd < 0 || call->fd >= 0)) {
-		call->len = strlen(call->text);
-		return call;
-	}
-	(void)err_set(err, errno ? errno : ENOMEM, "ask the vmm to %s", command);
-	own_close(&call->fd);
-	free(call->command);
-	free(call->text);
-	free(call);
-	return NULL;
-}
-
 void qmp_client_call(struct qmp_client *c, const char *command, struct json_object *arguments,
 		     int fd, uint32_t timeout_ms, qmp_reply_fn fn, void *arg)
 {
@@ -220,7 +166,7 @@ void qmp_client_call(struct qmp_client *c, const char *command, struct json_obje
 	else if (c->ncalls >= QMP_MAX_CALLS)
 		(void)err_say(&err, EBUSY, "the vmm has too many commands to do");
 	else
-		call = call_new(++c->last_id, command, taken, fd, &err);
+		call = qmp_call_create(++c->last_id, command, taken, fd, &err);
 	if (!call) {
 		fn(arg, &err, NULL);
 		return;
@@ -258,7 +204,7 @@ static void take_greeting(struct qmp_client *c, struct json_object *o)
 		fail_protocol(c, "no greeting");
 		return;
 	}
-	call = call_new(0, "qmp_capabilities", NULL, -1, &err);
+	call = qmp_call_create(0, "qmp_capabilities", NULL, -1, &err);
 	if (!call) {
 		fail(c, &err);
 		return;
@@ -268,27 +214,6 @@ static void take_greeting(struct qmp_client *c, struct json_object *o)
 	TAILQ_INSERT_HEAD(&c->calls, call, link);
 	c->ncalls++;
 	c->state = QMP_NEGOTIATING;
-}
-
-static const char *text_of(struct json_object *o, const char *key)
-{
-	struct json_object *v = NULL;
-
-	if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_string))
-		return NULL;
-	return json_object_get_string(v);
-}
-
-static void describe(const struct qmp_call *call, struct json_object *error, struct err *err)
-{
-	const char *class = text_of(error, "class"), *desc = text_of(error, "desc");
-	int code = EIO;
-
-	if (class && strcmp(class, "CommandNotFound") == 0)
-		code = ENOSYS;
-	if (class && strcmp(class, "DeviceNotFound") == 0)
-		code = ENODEV;
-	(void)err_say(err, code, "%s: %.512s", call->command, desc ? desc : "no reason given");
 }
 
 /* The call that an answer is to: one that has been sent. */
@@ -316,7 +241,7 @@ static void take_answer(struct qmp_client *c, struct json_object *o)
 		return;
 	}
 	if (json_object_object_get_ex(o, "error", &error))
-		describe(call, error, &err);
+		qmp_call_refused(call, error, &err);
 	else
 		(void)json_object_object_get_ex(o, "return", &result);
 	call_end(c, call, &err, err.code ? NULL : result);
@@ -335,17 +260,17 @@ static void take_event(struct qmp_client *c, struct json_object *o, const char *
 static void take_line(struct qmp_client *c, const char *line, size_t len)
 {
 	AUTO_JSON struct json_object *o = NULL;
-	const char *event = NULL;
+	const char *event;
 
 	if (json_parse(line, len, "a line", false, &o, NULL) ||
 	    !json_object_is_type(o, json_type_object)) {
 		fail_protocol(c, "not a JSON object");
 		return;
 	}
-	event = text_of(o, "event");
+	event = json_text(o, "event");
 	if (c->state == QMP_GREETING)
 		take_greeting(c, o);
-	else if (event)
+	else if (*event)
 		take_event(c, o, event);
 	else
 		take_answer(c, o);

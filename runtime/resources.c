@@ -134,21 +134,11 @@ int resources_add_redirect(const char *state_dir, const struct network_leftover 
 	return append(state_dir, entry, err);
 }
 
-/* "" when the entry has no such text. */
-static const char *entry_text(struct json_object *entry, const char *key)
-{
-	struct json_object *v = NULL;
-
-	if (!json_object_object_get_ex(entry, key, &v) || !json_object_is_type(v, json_type_string))
-		return "";
-	return json_object_get_string(v);
-}
-
 static bool entry_process(struct json_object *entry, struct procid *out)
 {
 	struct json_object *pid = NULL, *start = NULL;
 
-	if (strcmp(entry_text(entry, "kind"), "process") != 0 ||
+	if (strcmp(json_text(entry, "kind"), "process") != 0 ||
 	    !json_object_object_get_ex(entry, "pid", &pid) ||
 	    !json_object_object_get_ex(entry, "start", &start))
 		return false;
@@ -165,7 +155,7 @@ int resources_find_process(const char *state_dir, const char *what, struct proci
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		struct json_object *entry = json_object_array_get_idx(list, i);
 
-		if (strcmp(entry_text(entry, "what"), what) == 0 && entry_process(entry, out))
+		if (strcmp(json_text(entry, "what"), what) == 0 && entry_process(entry, out))
 			return 0;
 	}
 	return -ENOENT;
@@ -182,7 +172,7 @@ static void kill_processes(struct json_object *list)
 		int rc = procid_kill(&id, KILL_TIMEOUT_MS);
 		if (rc)
 			log_error("process %d (%s) does not end: %s", (int)id.pid,
-				  entry_text(entry, "what"), strerror(-rc));
+				  json_text(entry, "what"), strerror(-rc));
 	}
 }
 
@@ -200,14 +190,14 @@ static void take_redirects_back(struct json_object *list)
 		struct json_object *entry = json_object_array_get_idx(list, i);
 		struct err err = ERR_INIT;
 		const struct network_leftover l = {
-			.ns_path = entry_text(entry, "netns"),
+			.ns_path = json_text(entry, "netns"),
 			.ns_dev = entry_number(entry, "dev"),
 			.ns_ino = entry_number(entry, "ino"),
 			.link = (int)entry_number(entry, "link"),
 			.tap = (int)entry_number(entry, "tap"),
 		};
 
-		if (strcmp(entry_text(entry, "kind"), "redirect") == 0 &&
+		if (strcmp(json_text(entry, "kind"), "redirect") == 0 &&
 		    network_remove_leftover(&l, &err))
 			log_error("network namespace '%s': %s", l.ns_path, err.text);
 	}
@@ -217,11 +207,11 @@ static void unlink_files(struct json_object *list)
 {
 	for (size_t i = list ? json_object_array_length(list) : 0; i > 0; i--) {
 		struct json_object *entry = json_object_array_get_idx(list, i - 1);
-		const char *path = entry_text(entry, "path");
+		const char *path = json_text(entry, "path");
 
-		if (strcmp(entry_text(entry, "kind"), "cgroup") == 0)
+		if (strcmp(json_text(entry, "kind"), "cgroup") == 0)
 			sandbox_cgroup_remove(path);
-		if (strcmp(entry_text(entry, "kind"), "file") == 0 && path[0] == '/' &&
+		if (strcmp(json_text(entry, "kind"), "file") == 0 && path[0] == '/' &&
 		    unlink(path) && errno != ENOENT)
 			log_error("remove '%s': %s", path, strerror(errno));
 	}

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/spawn.h"
 #include "base/str.h"
+#include "config/json.h"
 #include "runtime/console_ring.h"
 #include "runtime/vmm_command.h"
 
@@ -108,15 +109,6 @@ static void on_feed(void *arg, int fd, uint32_t events)
 		feed_close(f);
 }
 
-static const char *text_of(struct json_object *data, const char *key)
-{
-	struct json_object *v = NULL;
-
-	return json_object_object_get_ex(data, key, &v) && json_object_is_type(v, json_type_string)
-		       ? json_object_get_string(v)
-		       : "";
-}
-
 static void on_running(struct vmm_process *v, struct json_object *data)
 {
 	v->p.on_running(v->p.arg, data);
@@ -150,13 +142,13 @@ static void on_vcpu_unplug(struct vmm_process *v, struct json_object *data)
 static void on_crashed(struct vmm_process *v, struct json_object *data)
 {
 	if (!v->reason[0])
-		(void)snprintf(v->reason, sizeof(v->reason), "%s", text_of(data, "reason"));
+		(void)snprintf(v->reason, sizeof(v->reason), "%s", json_text(data, "reason"));
 }
 
 /* A crash has said why already. */
 static void on_shutdown(struct vmm_process *v, struct json_object *data)
 {
-	const char *reason = text_of(data, "reason");
+	const char *reason = json_text(data, "reason");
 
 	if (!v->reason[0] && str_starts(reason, "guest-"))
 		(void)snprintf(v->reason, sizeof(v->reason), "%s", reason + strlen("guest-"));

@@ -191,7 +191,7 @@ static void test_errors(void **state)
 		{"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 1}\n", EIO,
 		 "device_add: no"},
 		{"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"\"}, \"id\": 1}\n",
-		 ENOSYS, "device_add: "},
+		 ENOSYS, "device_add: no reason given"},
 		{"{\"error\": {\"class\": \"DeviceNotFound\"}, \"id\": 1}\n", ENODEV,
 		 "device_add: no reason given"},
 		{"{\"error\": 3, \"id\": 1}\n", EIO, "device_add: no reason given"},
