@@ -227,6 +227,7 @@ RUNTIME := \
 	runtime/network_plug.o \
 	runtime/network_tap.o \
 	runtime/process.o \
+	runtime/process_start.o \
 	runtime/procid.o \
 	runtime/pty.o \
 	runtime/qmp_call.o \

@@ -1,6 +1,6 @@
 /*
- * The life of one process. There is one place where it becomes STOPPED, maybe_finish(), and everything that could be the last
- * missing piece ends there: the exit, the answer to start, the last byte, the deadline, the last exec.
+ * The life of one process. There is one place where it becomes STOPPED, process_maybe_finish(), and everything that could be
+ * the last missing piece ends there: the exit, the answer to start, the last byte, the deadline, the last exec.
  */
 #include "runtime/process.h"
 
@@ -12,28 +12,15 @@
 #include "base/log.h"
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
+#include "runtime/process_internal.h"
 #include "runtime/sandbox.h"
-#include "runtime/sandbox_network.h"
 
 #define DRAIN_TIMEOUT_MS 10000 /* as long as a containerd Delete waits for output */
-#define STATUS_LOST      137   /* 128 + SIGKILL */
 
 struct process_waiter {
 	process_exit_fn fn;
 	void *arg;
 	struct process_waiter *next;
-};
-
-/* A call in flight on behalf of a process. */
-struct process_call {
-	struct process *p;
-	process_fn fn;
-	void *arg;
-};
-
-struct failed_start {
-	struct process_call *call;
-	struct err why;
 };
 
 struct process *process_get(struct process *p)
@@ -78,7 +65,7 @@ pid_t process_host_pid(const struct process *p)
 	return p->host_pid ? p->host_pid : p->container->sandbox->vmm_pid;
 }
 
-static void maybe_finish(struct process *p)
+void process_maybe_finish(struct process *p)
 {
 	if (!p->exit_known || p->starting || p->state == PROCESS_CREATING ||
 	    p->state == PROCESS_STOPPED)
@@ -101,7 +88,7 @@ static void maybe_finish(struct process *p)
 		sandbox_tell_exit(p->container->sandbox, p);
 	tell_waiters(p);
 	if (init)
-		maybe_finish(init);
+		process_maybe_finish(init);
 	process_put(p);
 }
 
@@ -110,7 +97,7 @@ static void on_drained(void *arg)
 	struct process *p = arg;
 
 	p->drained = true;
-	maybe_finish(p);
+	process_maybe_finish(p);
 }
 
 static void on_drain_deadline(void *arg)
@@ -120,7 +107,7 @@ static void on_drain_deadline(void *arg)
 	log_warn("container %s: output of a process that has ended was not read within %d ms",
 		 p->container->id, DRAIN_TIMEOUT_MS);
 	p->no_drain = true;
-	maybe_finish(p);
+	process_maybe_finish(p);
 }
 
 static void arm_drain_deadline(struct process *p)
@@ -148,7 +135,7 @@ void process_exited(struct process *p, uint32_t status)
 		stdio_when_drained(p->io, on_drained, p);
 	else
 		p->drained = true;
-	maybe_finish(p);
+	process_maybe_finish(p);
 	process_put(p);
 }
 
@@ -157,7 +144,7 @@ void process_give_up(struct process *p, uint32_t status)
 	(void)process_get(p);
 	p->no_drain = true;
 	process_exited(p, status);
-	maybe_finish(p);
+	process_maybe_finish(p);
 	process_put(p);
 }
 
@@ -187,7 +174,7 @@ int process_create(struct container *c, const char *exec_id, const struct proces
 	return 0;
 }
 
-static struct process_call *call_new(struct process *p, process_fn fn, void *arg)
+struct process_call *process_call_new(struct process *p, process_fn fn, void *arg)
 {
 	struct process_call *call = malloc(sizeof(*call));
 	struct err err = ERR_INIT;
@@ -201,7 +188,7 @@ static struct process_call *call_new(struct process *p, process_fn fn, void *arg
 	return call;
 }
 
-static void call_end(struct process_call *call, const struct err *status)
+void process_call_end(struct process_call *call, const struct err *status)
 {
 	struct process_call c = *call;
 
@@ -219,7 +206,7 @@ static void on_wait_answer(void *arg, const struct err *status, const struct age
 			 p->container->id, p->exec_id, status->text);
 	else if (answer->oom_killed)
 		container_oom(p->container);
-	process_exited(p, status->code ? STATUS_LOST : answer->exit_status);
+	process_exited(p, status->code ? PROCESS_STATUS_LOST : answer->exit_status);
 	process_put(p);
 }
 
@@ -236,18 +223,18 @@ static void on_connected(void *arg, const struct err *why)
 		why = &lost;
 	}
 	if (why) {
-		call_end(call, why);
+		process_call_end(call, why);
 		return;
 	}
 	p->state = PROCESS_CREATED;
 	agent_process(p->container->sandbox->agent, AGENT_WAIT, p->container->id, p->exec_id,
 		      on_wait_answer, process_get(p));
-	call_end(call, &fine);
+	process_call_end(call, &fine);
 }
 
 void process_attach(struct process *p, process_fn fn, void *arg)
 {
-	struct process_call *call = call_new(p, fn, arg);
+	struct process_call *call = process_call_new(p, fn, arg);
 
 	if (!call)
 		return;
@@ -255,127 +242,10 @@ void process_attach(struct process *p, process_fn fn, void *arg)
 	stdio_connect(p->io, p->container->sandbox->vsock_path, on_connected, call);
 }
 
-/* The caller tells of the start before anybody tells of the exit. */
-static void start_is_over(struct process_call *call, const struct err *status)
-{
-	struct process *p = process_get(call->p);
-
-	call_end(call, status);
-	p->starting = false;
-	maybe_finish(p);
-	process_put(p);
-}
-
-/* A start that failed after the process ran: told when it runs no more. */
-static void on_stopped_again(void *arg, const struct process *p)
-{
-	struct failed_start *f = arg;
-
-	(void)p;
-	call_end(f->call, &f->why);
-	free(f);
-}
-
-static void on_stop_sent(void *arg, const struct err *status)
-{
-	struct process *p = arg;
-
-	if (status->code && status->code != ESRCH) {
-		log_warn("container %s: it cannot be stopped: %s", p->container->id, status->text);
-		process_give_up(p, STATUS_LOST);
-	}
-	process_put(p);
-}
-
-static void on_poststart(void *arg, const struct err *status)
-{
-	struct process_call *call = arg;
-	struct process *p = call->p;
-	struct failed_start *f = status->code ? malloc(sizeof(*f)) : NULL;
-	struct err err = ERR_INIT;
-
-	if (!f) {
-		start_is_over(call, status);
-		return;
-	}
-	*f = (struct failed_start){.call = call, .why = *status};
-	p->starting = false;
-	(void)process_get(p);
-	maybe_finish(p);
-	process_signal(p, SIGKILL, true, on_stop_sent, process_get(p));
-	if (process_wait(p, on_stopped_again, f, &err)) {
-		free(f);
-		call_end(call, status);
-	}
-	process_put(p);
-}
-
-static void on_start_answer(void *arg, const struct err *status, const struct agent_answer *answer)
-{
-	struct process_call *call = arg;
-	struct process *p = call->p;
-	struct err err = ERR_INIT;
-
-	(void)answer;
-	if (status->code) {
-		p->starting = false;
-		start_is_over(call, status);
-		return;
-	}
-	p->state = PROCESS_RUNNING;
-	p->ever_started = true;
-	if (stdio_start_input(p->io, &err))
-		log_error("container %s: standard input: %s", p->container->id, err.text);
-	sandbox_tell_started(p->container->sandbox);
-	if (process_is_init(p))
-		container_run_hooks(p->container, HOOKS_POSTSTART, on_poststart, call);
-	else
-		start_is_over(call, status);
-}
-
-static void on_network(void *arg, const struct err *status)
-{
-	struct process_call *call = arg;
-	const struct process *p = call->p;
-	const struct agent_answer none = {0};
-
-	if (status->code)
-		on_start_answer(call, status, &none);
-	else
-		agent_process(p->container->sandbox->agent, AGENT_START, p->container->id,
-			      p->exec_id, on_start_answer, call);
-}
-
-void process_start(struct process *p, process_fn fn, void *arg)
-{
-	struct err err = ERR_INIT;
-
-	if (p->exit_known || p->state == PROCESS_STOPPED)
-		(void)err_say(&err, EBUSY, "cannot start a container that has stopped");
-	else if (p->state == PROCESS_CREATING)
-		(void)err_say(&err, EBUSY, "cannot start a container that is still being created");
-	else if (p->state == PROCESS_RUNNING || p->starting)
-		(void)err_say(&err, EBUSY, "cannot start an already running container");
-	if (err.code) {
-		fn(arg, &err);
-		return;
-	}
-	struct process_call *call = call_new(p, fn, arg);
-
-	if (!call)
-		return;
-	p->starting = true;
-	/* Engines add interfaces between create and start: whoever runs finds them all. */
-	if (process_is_init(p))
-		sandbox_network_settle(p->container->sandbox, on_network, call);
-	else
-		on_network(call, &err);
-}
-
 static void on_simple_answer(void *arg, const struct err *status, const struct agent_answer *answer)
 {
 	(void)answer;
-	call_end(arg, status);
+	process_call_end(arg, status);
 }
 
 void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, void *arg)
@@ -387,7 +257,7 @@ void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, 
 		fn(arg, &err);
 		return;
 	}
-	struct process_call *call = call_new(p, fn, arg);
+	struct process_call *call = process_call_new(p, fn, arg);
 
 	if (call)
 		agent_signal(p->container->sandbox->agent, p->container->id, p->exec_id, signo, all,
