@@ -34,6 +34,11 @@ void log_init(int fd, enum log_level level, enum log_format format)
 	line_format = format;
 }
 
+void log_prepare(void)
+{
+	tzset(); /* else the first gmtime_r(3) looks for /etc/localtime */
+}
+
 void log_set_level(enum log_level level)
 {
 	max_level = level;

@@ -15,6 +15,8 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 /* Borrows fd for the life of the process. */
 void log_init(int fd, enum log_level level, enum log_format format);
+/* What the first line makes the C library read has been read afterwards: for one who will not be allowed to open files. */
+void log_prepare(void);
 /* For one who learns the level later, still before there is a second thread. */
 void log_set_level(enum log_level level);
 

@@ -77,6 +77,7 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 
 	limit_arenas();
+	log_prepare();
 	if (options_parse(argc, argv, &options, &err) < 0) {
 		(void)fprintf(stderr, "vmm: %s\n", err.text);
 		return 1;

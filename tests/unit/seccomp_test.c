@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "vmm/seccomp.h"
 
 #define ALL       ((1u << THREAD_KINDS) - 1)
@@ -174,6 +175,33 @@ static void test_names_are_refused(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* A guest that makes a vCPU's thread say something must not end the process by it. */
+static int log_from(enum thread_kind kind)
+{
+	struct err err = ERR_INIT;
+
+	log_init(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	log_prepare();
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || seccomp_enter(kind, &err))
+		return 1;
+	log_error("a first line");
+	return 0;
+}
+
+static void test_every_thread_may_log(void **state)
+{
+	(void)state;
+	for (enum thread_kind kind = 0; kind < THREAD_KINDS; kind++) {
+		int status = 0;
+		pid_t pid = fork();
+
+		if (pid == 0)
+			(void)syscall(SYS_exit_group, log_from(kind));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+}
+
 /* Every jump stays inside the program, and the last word is no. */
 static void test_programs_are_well_formed(void **state)
 {
@@ -197,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_programs_are_well_formed),
 		cmocka_unit_test(test_each_list),
 		cmocka_unit_test(test_names_are_refused),
+		cmocka_unit_test(test_every_thread_may_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
