@@ -1,29 +1,44 @@
 /* See listener.h. */
 #include "base/listener.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 struct listener {
 	struct loop_source *source, *timer;
+	bool resting, paused;
 	listener_fn fn;
 	void *arg;
 	uint64_t rests;
 };
 
+/* Changing what an entry is watched for needs nothing that could be missing. */
+static void watch(struct listener *l)
+{
+	BUG_ON(loop_mod_fd(l->source, l->resting || l->paused ? 0 : EPOLLIN) < 0);
+}
+
 static void rest(struct listener *l)
 {
 	l->rests++;
-	if (loop_arm(l->timer, LISTENER_REST_MS) == 0)
-		BUG_ON(loop_mod_fd(l->source, 0) < 0);
+	l->resting = loop_arm(l->timer, LISTENER_REST_MS) == 0;
+	watch(l);
 }
 
 static void on_rested(void *arg)
 {
 	struct listener *l = arg;
 
-	BUG_ON(loop_mod_fd(l->source, EPOLLIN) < 0);
+	l->resting = false;
+	watch(l);
+}
+
+void listener_pause(struct listener *l, bool paused)
+{
+	l->paused = paused;
+	watch(l);
 }
 
 static void on_readable(void *arg, int fd, uint32_t events UNUSED)

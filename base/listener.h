@@ -5,6 +5,7 @@
 #ifndef NACRE_BASE_LISTENER_H
 #define NACRE_BASE_LISTENER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -23,6 +24,9 @@ int listener_create(struct loop *loop, int listen_fd, listener_fn fn, void *arg,
 		    struct listener **out, struct err *err) MUST_CHECK;
 void listener_destroy(struct listener *l);
 DEFINE_OWNER(listener_destroy, struct listener)
+
+/* Clients wait in the socket's queue while it is paused; from its callback too. */
+void listener_pause(struct listener *l, bool paused);
 
 /* How often it had to rest. */
 uint64_t listener_rests(const struct listener *l);

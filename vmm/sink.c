@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -235,22 +236,38 @@ void sink_destroy(struct sink *s)
 	free(s);
 }
 
-void sink_put(struct sink *s, uint8_t byte)
+/* The bytes that had room. */
+static size_t put_locked(struct sink *s, const uint8_t *bytes, size_t n)
 {
-	size_t len = 0;
+	size_t room = s->dead ? 0 : SINK_RING_BYTES - s->len;
+	size_t taken = n < room ? n : room;
+	size_t at = (s->head + s->len) % SINK_RING_BYTES;
+	size_t first = taken < SINK_RING_BYTES - at ? taken : SINK_RING_BYTES - at;
+
+	memcpy(s->ring + at, bytes, first);
+	memcpy(s->ring, bytes + first, taken - first);
+	s->len += taken;
+	s->dropped += n - taken;
+	return taken;
+}
+
+void sink_write(struct sink *s, const void *bytes, size_t n)
+{
+	size_t before, after;
 
 	(void)pthread_mutex_lock(&s->lock);
-	if (s->dead || s->len == SINK_RING_BYTES) {
-		s->dropped++;
-	} else {
-		s->ring[(s->head + s->len) % SINK_RING_BYTES] = byte;
-		len = ++s->len;
-	}
+	before = s->len;
+	after = before + put_locked(s, bytes, n);
 	(void)pthread_mutex_unlock(&s->lock);
-	if (len == 1)
-		set_timer(s, GATHER_NS);
-	else if (len == PRESS_BYTES)
+	if (before < PRESS_BYTES && after >= PRESS_BYTES)
 		set_timer(s, PRESS_NS);
+	else if (before == 0 && after > 0)
+		set_timer(s, GATHER_NS);
+}
+
+void sink_put(struct sink *s, uint8_t byte)
+{
+	sink_write(s, &byte, 1);
 }
 
 static int64_t now_ms(void)

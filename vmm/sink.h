@@ -20,14 +20,15 @@ struct sink;
 
 /* Duplicates `fd`. Its file status flags stay as they are: the description may be shared. */
 int sink_create(int fd, struct loop *loop, struct sink **out, struct err *err) MUST_CHECK;
-/* The loop does not run any more. NULL is fine. */
+/* By the loop's thread, or when it does not run any more. NULL is fine. */
 void sink_destroy(struct sink *sink);
 DEFINE_OWNER(sink_destroy, struct sink)
 
-/* Any thread; never blocks. */
+/* Any thread; never block. */
 void sink_put(struct sink *sink, uint8_t byte);
+void sink_write(struct sink *sink, const void *bytes, size_t n);
 
-/* Writes what is left, waiting for the reader at most `timeout_ms`. The loop does not run any more. */
+/* Writes what is left, waiting for the reader at most `timeout_ms`. As sink_destroy. */
 void sink_drain(struct sink *sink, int timeout_ms);
 
 uint64_t sink_dropped_bytes(struct sink *sink);
