@@ -111,6 +111,9 @@ VMM := \
 	vmm/dev/blk_io.o \
 	vmm/dev/blk_pool.o \
 	vmm/dev/blk_request.o \
+	vmm/dev/console.o \
+	vmm/dev/console_ctrl.o \
+	vmm/dev/console_host.o \
 	vmm/dev/fs/attr.o \
 	vmm/dev/fs/cred.o \
 	vmm/dev/fs/device.o \
@@ -155,6 +158,7 @@ VMM := \
 	vmm/open.o \
 	vmm/options/backends.o \
 	vmm/options/boot.o \
+	vmm/options/consoles.o \
 	vmm/options/control.o \
 	vmm/options/devices.o \
 	vmm/options/machine.o \
@@ -312,6 +316,7 @@ FUZZ_TARGETS := \
 	rng_fuzz \
 	serial_fuzz \
 	ttrpc_fuzz \
+	virtio_console_fuzz \
 	vsock_fuzz
 
 # Each is tests/unit/NAME.c with a main of its own (cmocka), linked with the archives.
@@ -329,6 +334,7 @@ UNIT_TESTS := \
 	cli_test \
 	cmdline_test \
 	config_test \
+	console_test \
 	cpuid_test \
 	fs_attr_test \
 	fs_dir_test \
@@ -399,6 +405,7 @@ NET_TESTS := \
 FAKE_DRIVER_TESTS := \
 	blk_io_test \
 	blk_test \
+	console_test \
 	mmio_test \
 	queue_test \
 	rng_test \
@@ -535,7 +542,8 @@ $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS_VMM) $(LIBS_RUNTIME) $(LIBS_AGENT)
 
-$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/net_fuzz $(O)/bin/rng_fuzz $(O)/bin/vsock_fuzz: \
+$(O)/bin/blk_fuzz $(O)/bin/mmio_fuzz $(O)/bin/net_fuzz $(O)/bin/rng_fuzz \
+$(O)/bin/virtio_console_fuzz $(O)/bin/vsock_fuzz: \
 	$(O)/tests/unit/fake_driver.o
 $(O)/bin/fuse_fuzz: $(O)/tests/unit/fs_client.o
 

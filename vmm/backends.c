@@ -34,6 +34,7 @@ static void destroy(struct backend *backend)
 	if (!backend)
 		return;
 	own_close(&backend->fd);
+	own_close(&backend->in_fd);
 	while (backend->ntaps > 0)
 		own_close(&backend->tap_fds[--backend->ntaps]);
 	free(backend->file);
@@ -58,7 +59,7 @@ int backends_add(struct backends *b, enum backend_kind kind, const char *id, con
 	if (!backend)
 		return err_set(err, ENOMEM, "%s '%s'", what, id);
 	backend->kind = kind;
-	backend->fd = -1;
+	backend->fd = backend->in_fd = -1;
 	(void)snprintf(backend->id, sizeof(backend->id), "%s", id);
 	backend->file = strdup(file);
 	if (!backend->file)

@@ -27,12 +27,13 @@ struct backend {
 	char user[BACKEND_ID_BYTES]; /* the device in front of it; "": none */
 	char *file;                  /* what it was opened by, for messages and queries */
 	int fd;                      /* drive, chardev (-1: it drops everything) */
+	int in_fd;                   /* chardev: what can be read; -1: nothing, or it is a socket */
 	bool readonly;               /* drive */
 	bool direct;                 /* drive */
 	enum block_aio aio;          /* drive */
 	char serial[21];             /* drive */
 	const char *
-		type; /* drive: "file", "host_device"; netdev: "tap"; chardev: "null", "file", "socket" */
+		type; /* drive: "file", "host_device"; netdev: "tap"; chardev: "null", "file", "socket", "stdio" */
 	int tap_fds[DEV_NET_MAX_PAIRS];
 	unsigned int ntaps;
 };

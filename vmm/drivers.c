@@ -20,8 +20,11 @@ static const struct {
 	{"virtio-blk-pci", "there is no PCI: virtio-blk-device"},
 	{"virtio-net-pci", "there is no PCI: virtio-net-device"},
 	{"virtio-rng-pci", "there is no PCI: virtio-rng-device"},
-	{"virtio-serial-device", "the console is the serial port: -serial"},
-	{"virtconsole", "the console is the serial port: -serial"},
+	{"virtio-serial-pci", "there is no PCI: virtio-serial-device"},
+	{"virtio-serial-device", "consoles are there from the start, by -device"},
+	{"virtconsole", "consoles are there from the start, by -device"},
+	{"virtserialport",
+	 "a port is a console, virtconsole; other streams are virtio-vsock-device's"},
 };
 
 int driver_refuse(const char *name, struct err *err)

@@ -23,7 +23,14 @@
 #define MACHINE_MAX_DEVICES 64  /* spare slots included */
 #define MACHINE_ID_BYTES    128 /* of what is plugged, NUL included */
 
-enum machine_device_kind { DEVICE_RNG, DEVICE_BLK, DEVICE_NET, DEVICE_FS, DEVICE_VSOCK };
+enum machine_device_kind {
+	DEVICE_RNG,
+	DEVICE_BLK,
+	DEVICE_NET,
+	DEVICE_FS,
+	DEVICE_VSOCK,
+	DEVICE_CONSOLE
+};
 
 struct machine_device {
 	enum machine_device_kind kind;
@@ -32,6 +39,7 @@ struct machine_device {
 		struct dev_net_params net; /* descriptors gone into the machine: ntaps is 0 */
 		struct dev_fs_params fs;
 		struct dev_vsock_params vsock;
+		struct dev_console_params console; /* descriptors lent */
 	};
 };
 

@@ -128,7 +128,10 @@ static int open_serial_chardev(const char *id, struct backends *b, struct machin
 
 	if (rc < 0)
 		return err_wrap(err, "-serial");
-	return chardev->fd < 0 ? 0 : open_duplicate(chardev->fd, "-serial", &c->serial_out_fd, err);
+	if (chardev->fd < 0)
+		return 0;
+	c->serial_in_fd = chardev->in_fd;
+	return open_duplicate(chardev->fd, "-serial", &c->serial_out_fd, err);
 }
 
 static int open_serial(const struct options *o, struct backends *b, struct machine_config *c,
@@ -211,9 +214,37 @@ static int open_vsock(const struct option_device *d, struct dev_vsock_params *p,
 	return rc;
 }
 
+/* The back ends keep their descriptors: the device works on duplicates. */
+static int open_consoles(const struct options *o, struct backends *b, struct dev_console_params *p,
+			 struct err *err)
+{
+	int rc = 0;
+
+	p->nports = 1;
+	for (size_t i = 0; rc == 0 && i < o->nports; i++) {
+		const struct option_port *port = &o->ports[i];
+		struct backend *chardev = NULL;
+
+		rc = backends_claim(b, BACKEND_CHARDEV, port->chardev, port->id, &chardev, err);
+		if (rc < 0)
+			return err_wrap(err, "-device virtconsole");
+		bool listens = !strcmp(chardev->type, "socket");
+
+		p->ports[port->nr] = (struct dev_console_port){
+			.present = true,
+			.listen_fd = listens ? chardev->fd : -1,
+			.out_fd = listens ? -1 : chardev->fd,
+			.in_fd = chardev->in_fd,
+		};
+		if (port->nr >= p->nports)
+			p->nports = (uint16_t)(port->nr + 1);
+	}
+	return rc;
+}
+
 /* The kind comes first and descriptors are -1 before anything can fail, so that done knows what to close. */
-static int open_device(const struct option_device *from, struct backends *b,
-		       struct machine_device *to, struct err *err)
+static int open_device(const struct options *o, const struct option_device *from,
+		       struct backends *b, struct machine_device *to, struct err *err)
 {
 	switch (from->kind) {
 	case OPTION_DEVICE_RNG:
@@ -234,6 +265,9 @@ static int open_device(const struct option_device *from, struct backends *b,
 		to->kind = DEVICE_VSOCK;
 		to->vsock.listen_fd = to->vsock.agent_fd = -1;
 		return open_vsock(from, &to->vsock, err);
+	case OPTION_DEVICE_CONSOLE:
+		to->kind = DEVICE_CONSOLE;
+		return open_consoles(o, b, &to->console, err);
 	}
 	return -EINVAL;
 }
@@ -245,7 +279,7 @@ static int open_devices(const struct options *o, struct backends *b, struct mach
 
 	for (size_t i = 0; rc == 0 && i < o->ndevices; i++) {
 		out->ndevices++;
-		rc = open_device(&o->devices[i], b, &out->devices[i], err);
+		rc = open_device(o, &o->devices[i], b, &out->devices[i], err);
 	}
 	return rc;
 }
@@ -298,6 +332,7 @@ static void close_device(struct machine_device *d)
 {
 	switch (d->kind) {
 	case DEVICE_RNG:
+	case DEVICE_CONSOLE:
 		break;
 	case DEVICE_BLK:
 		own_close(&d->blk.fd);

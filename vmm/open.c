@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/own.h"
@@ -179,6 +180,13 @@ int open_net_taps(const struct backend *netdev, struct dev_net_params *out, stru
 	return rc;
 }
 
+static int open_stdio(struct backend *chardev, const char *what, struct err *err)
+{
+	int rc = open_duplicate(STDOUT_FILENO, what, &chardev->fd, err);
+
+	return rc < 0 ? rc : open_duplicate(STDIN_FILENO, what, &chardev->in_fd, err);
+}
+
 int open_chardev(struct backends *backends, const struct open_chardev *p, const char *what,
 		 struct err *err)
 {
@@ -195,6 +203,8 @@ int open_chardev(struct backends *backends, const struct open_chardev *p, const 
 	chardev->type = p->kind;
 	if (!strcmp(p->kind, "file"))
 		rc = open_path(&backends->fdsets, p->path, flags, what, &chardev->fd, err);
+	else if (!strcmp(p->kind, "stdio"))
+		rc = open_stdio(chardev, what, err);
 	else if (listens)
 		rc = p->path ? open_listener(p->path, what, &chardev->fd, err)
 			     : open_adopt(p->fd, what, &chardev->fd, err);

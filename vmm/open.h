@@ -50,7 +50,7 @@ int open_net_taps(const struct backend *netdev, struct dev_net_params *out,
 
 struct open_chardev {
 	const char *id;
-	const char *kind; /* "null", "file", "socket": one that listens; outlives it */
+	const char *kind; /* "null", "file", "stdio", "socket": one that listens; outlives it */
 	const char *path;
 	int64_t fd;  /* socket: one that listens, in place of the path; or -1 */
 	bool append; /* file: to what is there */

@@ -12,6 +12,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "vmm/dev/dev.h"
 
 #define OPTIONS_MAX_DEVICES  64
 #define OPTIONS_MAX_DRIVES   64
@@ -29,7 +30,8 @@ enum option_device_kind {
 	OPTION_DEVICE_BLK,
 	OPTION_DEVICE_NET,
 	OPTION_DEVICE_FS,
-	OPTION_DEVICE_VSOCK
+	OPTION_DEVICE_VSOCK,
+	OPTION_DEVICE_CONSOLE
 };
 
 /* Strings that were not given are NULL, descriptors -1, numbers 0. */
@@ -58,7 +60,7 @@ struct option_netdev {
 };
 
 struct option_chardev {
-	const char *kind; /* "null", "file", "socket" */
+	const char *kind; /* "null", "file", "socket", "stdio" */
 	const char *id;
 	const char *path;
 	int64_t fd; /* socket: one that listens */
@@ -97,6 +99,14 @@ struct option_device {
 	int64_t agent_fd;  /* vsock */
 	int64_t guest_cid; /* vsock */
 	bool readonly;     /* fs */
+	int64_t max_ports; /* console; 0: DEV_CONSOLE_MAX_PORTS */
+};
+
+struct option_port {
+	const char *id; /* without one, "virtconsoleN" by its number */
+	const char *chardev;
+	const char *bus;
+	int64_t nr; /* each once */
 };
 
 struct options {
@@ -136,6 +146,8 @@ struct options {
 	size_t nfds;
 	struct option_device devices[OPTIONS_MAX_DEVICES];
 	size_t ndevices;
+	struct option_port ports[DEV_CONSOLE_MAX_PORTS]; /* of the one console device */
+	size_t nports;
 
 	char *copies[OPTIONS_MAX_COPIES]; /* what the strings with properties point into */
 	size_t ncopies;

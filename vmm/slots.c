@@ -45,7 +45,7 @@ static int pick_loop(struct slots *s, struct slot *slot, struct loop **out, stru
 	static const enum thread_kind kinds[] = {
 		[DEVICE_RNG] = THREAD_MAIN,    [DEVICE_BLK] = THREAD_BLK,
 		[DEVICE_NET] = THREAD_NET,     [DEVICE_FS] = THREAD_FS,
-		[DEVICE_VSOCK] = THREAD_VSOCK,
+		[DEVICE_VSOCK] = THREAD_VSOCK, [DEVICE_CONSOLE] = THREAD_MAIN,
 	};
 	int rc;
 
@@ -92,6 +92,8 @@ static int make_backend(struct slots *s, struct slot *slot, struct machine_devic
 		if (rc == 0)
 			d->vsock.listen_fd = d->vsock.agent_fd = -1;
 		return rc;
+	case DEVICE_CONSOLE:
+		return dev_console_create(&d->console, mem, loop, &slot->dev, err);
 	}
 	return -EINVAL;
 }

@@ -48,3 +48,7 @@ drive() { # CASE
 @test "eight disks and three networks come and go under I/O" {
 	drive many
 }
+
+@test "consoles serve a socket, one client after the other, and a file" {
+	drive consoles
+}

@@ -219,15 +219,81 @@ async def drive_every_command(guest, file):
     assert q.seen == names | {"human-monitor-command"}, names ^ q.seen
 
 
+class Console:
+    """A client of a console's socket."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.socket.setblocking(False)
+        self.said = b""
+
+    async def until(self, text):
+        while text not in self.said:
+            data = await asyncio.wait_for(
+                asyncio.get_running_loop().sock_recv(self.socket, 4096), DEADLINE_S)
+            assert data, f"the console hung up: {self.said}"
+            self.said += data
+        self.said = self.said.partition(text)[2]
+
+    async def type(self, text):
+        await asyncio.get_running_loop().sock_sendall(self.socket, text)
+
+
+async def consoles():
+    """Two consoles: a socket with one client after the other, kernel messages on it too, and a file."""
+    with tempfile.TemporaryDirectory(prefix="qmp.") as work:
+        async with Guest("-device", "virtio-serial-device", "-chardev",
+                         f"socket,id=c0,path={work}/console.sock,server=on,wait=off",
+                         "-device", "virtconsole,chardev=c0,id=con0", "-chardev",
+                         f"file,id=c1,path={work}/out", "-device", "virtconsole,chardev=c1",
+                         kernel=("-append", "quiet console=hvc0 console=ttyS0")) as guest:
+            await guest.until("guest-ready")
+            await talk_to_consoles(guest, work)
+
+
+async def talk_to_consoles(guest, work):
+    first, second = Console(f"{work}/console.sock"), Console(f"{work}/console.sock")
+    await guest.tell("stty -F /dev/hvc0 -echo; echo hello first >/dev/hvc0")
+    await first.until(b"hello first")
+    await guest.tell("echo '<2>kernel words' >/dev/kmsg")
+    await first.until(b"kernel words")
+    await guest.tell("(read line </dev/hvc0; echo \"heard $line\" >/dev/hvc0) & reader=$!")
+    await first.type(b"typed words\n")
+    await first.until(b"heard typed words")
+    await guest.tell("seq 1 300 >/dev/hvc0")
+    await first.until(b"300")
+    first.socket.close()
+    await second.type(b"by the second\n")
+    await guest.tell("read line </dev/hvc0; echo \"heard $line\" >/dev/hvc0")
+    await second.until(b"heard by the second")
+    await guest.tell("echo for the file >/dev/hvc1")
+    client = await guest.client()
+    labels = {c["label"]: c["frontend-open"] for c in await client.execute("query-chardev")}
+    assert labels["c0"] and labels["c1"], labels
+    await refused(client, "chardev-remove", {"id": "c0"}, about="used by 'con0'")
+    await refused(client, "device_add", {"driver": "virtconsole", "id": "x"}, about="from the start")
+    await guest.tell("echo last words >/dev/hvc0")
+    await client.execute("quit")
+    await second.until(b"last words")
+    assert await guest.status() == 0
+    with open(f"{work}/out", "rb") as out:
+        assert out.read() == b"for the file\r\n"
+
+
 async def kata():
     """The command line and the commands of Kata's Go driver for a light machine, with disks at the addresses 0 to 3."""
     files = [disk((i + 1) << 20) for i in range(5)]
     net = tap("nacre-qmp1")
+    work = tempfile.TemporaryDirectory(prefix="qmp.")
     options = ("-name", "sandbox-7", "-uuid", "01234567-89ab-cdef-0123-456789abcdef", "-smp", "1",
                "-m", "256", "-D", "-disable-seccomp",
                "-machine", "type=microvm,dump-guest-core=off,mem-share=on,hotplug-blk=4",
                "-object", "rng-random,id=objrng0,filename=/dev/urandom",
                "-device", "virtio-rng-device,rng=objrng0,id=virtio-rng0",
+               "-device", "virtio-serial-device,id=virtio-serial0", "-chardev",
+               f"socket,id=charconsole0,path={work.name}/console.sock,server,nowait",
+               "-device", "virtconsole,chardev=charconsole0,id=virtio-console0,nr=0",
                "-drive", f"id=rootfs,fd={files[4].fileno()},readonly=on,direct=off",
                "-device", "virtio-blk-device,drive=rootfs,id=virtio-blk0",
                "-netdev", f"tap,id=net0,fds={net}",
@@ -243,6 +309,9 @@ async def kata():
         assert [("CPU" in c, c["thread_id"] > 0) for c in await client.execute("query-cpus")] == [
             (True, True)]
         await guest.tell("[ $(cat /sys/class/net/eth0/address) = 02:00:ca:fe:00:01 ]")
+        console = Console(f"{work.name}/console.sock")
+        await guest.tell("echo debug words >/dev/hvc0")
+        await console.until(b"debug words")
         await sectors(guest, "vda", 5 << 11)
         for i, name in enumerate("bcde"):
             await plug_disk(client, files[i], f"drive-{i}", str(i))
@@ -254,6 +323,7 @@ async def kata():
             await unplug_disk(client, f"drive-{i}")
         files[1].seek(0)
         assert files[1].read(6) == b"words\n"
+    work.cleanup()
     for file in files:
         file.close()
 
@@ -384,7 +454,7 @@ async def many():
         file.close()
 
 
-CASES = {case.__name__: case for case in (every_command, kata, clients, stillness, monitor, crash, reboot,
+CASES = {case.__name__: case for case in (every_command, kata, consoles, clients, stillness, monitor, crash, reboot,
                                         many)}
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@
 #include "vmm/cmdline.h"
 #include "vmm/options.h"
 
-#define MAX_ARGS 44
+#define MAX_ARGS 52
 #define K        "-kernel", "vmlinux"
+#define CONSOLE                                                                                    \
+	"-chardev", "null,id=c", "-device", "virtio-serial-device,id=v,max_ports=2", "-device"
 
 static int parse(const char *const *args, struct options *o, struct err *err)
 {
@@ -97,11 +99,23 @@ static void test_refused(void **state)
 		{{K, "-mon", "chardev=c,mode=readline"}, "mode=control"},
 		{{K, "-mon", "chardev=c,mode=control"}, "no -chardev socket has the id 'c'"},
 		{{K, "-chardev", "null,id=c", "-mon", "c,mode=control"}, "no -chardev socket"},
-		{{K, "-chardev", "pty,id=c"}, "null, file and socket"},
+		{{K, "-chardev", "pty,id=c"}, "null, file, stdio and socket"},
 		{{K, "-chardev", "file,id=c"}, "path= is missing"},
 		{{K, "-chardev", "null"}, "a kind and id="},
 		{{K, "-chardev", "null,id=c", "-chardev", "null,id=c"}, "is taken"},
-		{{K, "-serial", "chardev:c"}, "no -chardev of kind file or null"},
+		{{K, CONSOLE, "virtconsole"}, "chardev= is missing"},
+		{{K, CONSOLE, "virtconsole,chardev=x"}, "no -chardev has the id 'x'"},
+		{{K, CONSOLE, "virtconsole,chardev=c,nr=2"}, "there are 2 ports, from 0"},
+		{{K, CONSOLE, "virtconsole,chardev=c,bus=v.1"}, "bus=v.1 is not 'v.0'"},
+		{{K, CONSOLE, "virtconsole,chardev=c,id=v"}, "the id 'v' is used twice"},
+		{{K, CONSOLE, "virtconsole,chardev=c,nr=1", "-device",
+		  "virtconsole,chardev=c,nr=1"},
+		 "nr=1 is taken"},
+		{{K, CONSOLE, "virtio-serial-device"}, "one is enough"},
+		{{K, "-device", "virtconsole,chardev=c"}, "has to come before it"},
+		{{K, "-device", "virtio-serial-device,max_ports=9"}, "max_ports"},
+		{{K, "-device", "virtserialport"}, "a port is a console, virtconsole"},
+		{{K, "-serial", "chardev:c"}, "no -chardev of kind file, stdio or null"},
 		{{K, "-device", "virtio-rng-device,bus=1"}, "no property 'bus'"},
 		{{K, "-device", "virtio-rng-device,id"}, "key=value"},
 		{{K, "-device", "virtio-blk-device"}, "drive= is missing"},
@@ -228,6 +242,32 @@ static void test_devices(void **state)
 	assert_true(o.devices[2].readonly);
 }
 
+static void test_consoles(void **state)
+{
+	/* clang-format off */
+	static const char *const args[] = {K,
+		"-chardev", "null,id=a",
+		"-chardev", "stdio,id=b",
+		"-device", "virtio-serial-device,id=vs,max_ports=4",
+		"-device", "virtconsole,chardev=a,nr=1,id=one,bus=vs.0",
+		"-device", "virtconsole,chardev=b",
+		NULL};
+	/* clang-format on */
+	AUTO_OPTIONS struct options o = {0};
+	struct err err = ERR_INIT;
+
+	(void)state;
+	if (parse(args, &o, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(o.ndevices, 1);
+	assert_int_equal(o.devices[0].kind, OPTION_DEVICE_CONSOLE);
+	assert_int_equal(o.nports, 2);
+	assert_string_equal(o.ports[0].id, "one");
+	assert_int_equal(o.ports[0].nr, 1);
+	assert_string_equal(o.ports[1].id, "virtconsole0");
+	assert_int_equal(o.ports[1].nr, 0);
+}
+
 static void test_net(void **state)
 {
 	static const uint8_t mac[] = {0x02, 0xab, 0xcd, 0xef, 0x01, 0x9f};
@@ -333,6 +373,9 @@ static void test_kata(void **state)
 		"-device", "virtio-blk-device,drive=rootfs,id=virtio-blk0",
 		"-netdev", "tap,id=net0,fds=3:4",
 		"-device", "virtio-net-device,netdev=net0,id=net0,mac=02:00:ca:fe:00:01",
+		"-device", "virtio-serial-device,id=virtio-serial0",
+		"-chardev", "socket,id=charconsole0,path=/run/vc/vm/7/console.sock,server,nowait",
+		"-device", "virtconsole,chardev=charconsole0,id=virtio-console0,nr=0",
 		"-device", "virtio-vsock-device,id=vsock-id,guest-cid=5,path=v",
 		"-chardev", "socket,id=m,fd=7,server=on,wait=off",
 		"-mon", "chardev=m,mode=control",
@@ -349,7 +392,8 @@ static void test_kata(void **state)
 	assert_int_equal(o.max_vcpus, 4);
 	assert_null(o.log_path);
 	assert_true(o.no_seccomp);
-	assert_int_equal(o.ndevices, 4);
+	assert_int_equal(o.ndevices, 5);
+	assert_int_equal(o.nports, 1);
 	assert_int_equal(o.nmonitors, 2);
 	assert_string_equal(options_chardev(&o, o.monitors[0])->path, "/run/vc/vm/7/qmp.socket");
 	assert_int_equal(options_chardev(&o, o.monitors[1])->fd, 7);
@@ -436,6 +480,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_net),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_too_many),

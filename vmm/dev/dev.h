@@ -107,4 +107,22 @@ struct dev_vsock_params {
 int dev_vsock_create(const struct dev_vsock_params *p, struct gmem *mem, struct loop *loop,
 		     struct virtio_dev **out, struct err *err) MUST_CHECK;
 
+/*
+ * Consoles (virtio 1.2, 5.3): ports, each a tty of the guest's (/dev/hvcN). At a listening socket one client at a time is
+ * served, the next one waits. Output that nobody reads, or reads too slowly, is dropped. Descriptors are duplicated.
+ */
+#define DEV_CONSOLE_MAX_PORTS 8
+struct dev_console_port {
+	bool present;
+	int listen_fd; /* -1: none; then, and only then: */
+	int out_fd;    /* -1: dropped */
+	int in_fd;     /* -1: none */
+};
+struct dev_console_params {
+	struct dev_console_port ports[DEV_CONSOLE_MAX_PORTS]; /* by number */
+	uint16_t nports; /* up to the last one that is present, at least 1 */
+};
+int dev_console_create(const struct dev_console_params *p, struct gmem *mem, struct loop *loop,
+		       struct virtio_dev **out, struct err *err) MUST_CHECK;
+
 #endif

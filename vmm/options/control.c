@@ -18,12 +18,12 @@ const struct option_chardev *options_chardev(const struct options *o, const char
 
 static int check_chardev(const struct option_chardev *c, const char *what, struct err *err)
 {
-	if (!strcmp(c->kind, "null"))
+	if (!strcmp(c->kind, "null") || !strcmp(c->kind, "stdio"))
 		return 0;
 	if (!strcmp(c->kind, "file"))
 		return c->path ? 0 : err_say(err, EINVAL, "%s: path= is missing", what);
 	if (strcmp(c->kind, "socket") != 0)
-		return err_say(err, EINVAL, "%s: there are null, file and socket", what);
+		return err_say(err, EINVAL, "%s: there are null, file, stdio and socket", what);
 	if ((c->path != NULL) == (c->fd >= 0))
 		return err_say(err, EINVAL, "%s: either path= or fd= is needed", what);
 	if (!c->server || c->wait)
@@ -195,9 +195,10 @@ int options_check_control(const struct options *o, struct err *err)
 		const struct option_chardev *c = options_chardev(o, o->serial_path);
 
 		if (!c || !strcmp(c->kind, "socket"))
-			return err_say(err, EINVAL,
-				       "-serial: no -chardev of kind file or null has the id '%s'",
-				       o->serial_path);
+			return err_say(
+				err, EINVAL,
+				"-serial: no -chardev of kind file, stdio or null has the id '%s'",
+				o->serial_path);
 	}
 	return 0;
 }
@@ -206,8 +207,10 @@ static const struct option table[] = {
 	{"qmp", "unix:PATH|unix:fd=N,server,nowait", "QMP is spoken to who connects there",
 	 parse_qmp},
 	{"mon", "chardev=ID,mode=control", "the same over a chardev", parse_mon},
-	{"chardev", "socket,id=ID,path=P|fd=N,server=on,wait=off | file,id=ID,path=P | null,id=ID",
-	 "a character device, for -mon and -serial", parse_chardev},
+	{"chardev",
+	 "socket,id=ID,path=P|fd=N,server=on,wait=off | file,id=ID,path=P | "
+	 "stdio,id=ID | null,id=ID",
+	 "a character device, for -mon, -serial and virtconsole", parse_chardev},
 	{"serial", "stdio|file:PATH|chardev:ID|fd:N|none", "where the console goes (none)",
 	 parse_serial},
 	{"monitor-fd", "N", "QMP is spoken over this socket; its end is ours", parse_monitor_fd},

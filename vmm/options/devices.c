@@ -95,6 +95,12 @@ static const struct prop vsock_props[] = {
 	{"agent-fd", PROP_FD, offsetof(struct option_device, agent_fd), 0, 0},
 };
 
+static const struct prop console_props[] = {
+	{"id", PROP_STRING, offsetof(struct option_device, id), 0, 0},
+	{"max_ports", PROP_NUMBER, offsetof(struct option_device, max_ports), 1,
+	 DEV_CONSOLE_MAX_PORTS},
+};
+
 static const struct {
 	const char *name;
 	enum option_device_kind kind;
@@ -108,6 +114,8 @@ static const struct {
 	{"virtio-fs-device", OPTION_DEVICE_FS, fs_props, ARRAY_SIZE(fs_props), check_fs},
 	{"virtio-vsock-device", OPTION_DEVICE_VSOCK, vsock_props, ARRAY_SIZE(vsock_props),
 	 check_vsock},
+	{"virtio-serial-device", OPTION_DEVICE_CONSOLE, console_props, ARRAY_SIZE(console_props),
+	 NULL},
 };
 
 static const char *name_by_place(struct options *o, struct err *err)
@@ -150,6 +158,8 @@ static int parse_device(struct options *o, const char *arg, struct err *err)
 	if (!props)
 		return -err->code;
 	name = props_next(&props);
+	if (!strcmp(name, "virtconsole"))
+		return options_add_console(o, props, err);
 	for (size_t i = 0; i < ARRAY_SIZE(device_kinds); i++) {
 		if (!strcmp(device_kinds[i].name, name))
 			return add_device(o, i, props, err);
@@ -272,7 +282,8 @@ static const struct option table[] = {
 	 "virtio-rng-device[,rng=ID], virtio-blk-device,drive=ID[,serial=S],\n"
 	 "virtio-net-device,netdev=ID[,mac=A][,mtu=N],\n"
 	 "virtio-fs-device,tag=T[,dir=PATH|fd=N][,readonly=on],\n"
-	 "virtio-vsock-device,guest-cid=N[,path=P|listen-fd=N][,agent-fd=N]",
+	 "virtio-vsock-device,guest-cid=N[,path=P|listen-fd=N][,agent-fd=N],\n"
+	 "virtio-serial-device, then virtconsole,chardev=ID[,nr=N]",
 	 parse_device},
 	{"object", "rng-random,id=ID[,filename=F] | iothread,id=ID",
 	 "what a device may name; devices have threads of their own anyway,\n"

@@ -30,8 +30,12 @@ int options_fd(const char *option, const char *arg, int64_t *out, struct err *er
 /* Adds what QMP is spoken over: the name of a chardev. */
 int options_add_monitor(struct options *o, const char *chardev, struct err *err) MUST_CHECK;
 
+/* "-device virtconsole,": cuts `props` up, which is a copy. */
+int options_add_console(struct options *o, char *props, struct err *err) MUST_CHECK;
+
 /* After all is parsed: what names another must find it. Each family checks its own. */
 int options_check_devices(const struct options *o, struct err *err) MUST_CHECK;
+int options_check_consoles(const struct options *o, struct err *err) MUST_CHECK;
 int options_check_control(const struct options *o, struct err *err) MUST_CHECK;
 
 #endif

@@ -83,6 +83,8 @@ static int check_whole(const struct options *o, struct err *err)
 		return err_say(err, EINVAL, "-kernel is missing");
 	rc = options_check_devices(o, err);
 	if (rc == 0)
+		rc = options_check_consoles(o, err);
+	if (rc == 0)
 		rc = options_check_control(o, err);
 	return rc;
 }
