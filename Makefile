@@ -105,6 +105,7 @@ VMM := \
 	vmm/block/uring.o \
 	vmm/cmdline.o \
 	vmm/control.o \
+	vmm/daemon.o \
 	vmm/dev/blk.o \
 	vmm/dev/blk_batch.o \
 	vmm/dev/blk_config.o \

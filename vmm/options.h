@@ -131,6 +131,7 @@ struct options {
 	const char *jail_root; /* NULL: no jail */
 	bool freeze;           /* wait for QMP's cont */
 	bool reboot;           /* a guest that resets begins anew; else the engine ends */
+	bool daemonize;        /* go on without the terminal */
 	bool no_seccomp;       /* the jail has no lists of system calls */
 	bool help;
 	bool version;

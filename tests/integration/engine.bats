@@ -56,3 +56,26 @@ configured() {
 	[ "$status" -eq 0 ]
 	[[ "$output" == *agent* ]]
 }
+
+# qmp_say SOCKET COMMAND: negotiates, says it, prints what comes until the engine hangs up.
+qmp_say() {
+	printf '{"execute": "qmp_capabilities"}{"execute": "%s"}' "$2" | timeout 60 socat -t 60 - "UNIX-CONNECT:$1"
+}
+
+@test "a daemon leaves the caller when its machine is there, and says when it cannot be" {
+	cd "$BATS_TEST_TMPDIR"
+	/usr/libexec/nacre/vmm -daemonize -pidfile pid -D log -S -kernel /usr/share/nacre/kernel-x86_64 \
+		-qmp unix:qmp,server,nowait </dev/null 3>&-
+	local pid
+	pid=$(cat pid)
+	[ "$(readlink "/proc/$pid/cwd")" = / ]
+	[ "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" | sort -u)" = /dev/null ]
+	[ "$(ps -o sid= -p "$pid" | tr -d ' ')" = "$pid" ]
+	qmp_say qmp quit | grep -q host-qmp-quit
+	wait_for 20 test ! -e pid
+	wait_for 20 test ! -e "/proc/$pid"
+	[ ! -s log ]
+	run --separate-stderr /usr/libexec/nacre/vmm -daemonize -pidfile pid -kernel /nonexistent 3>&-
+	assert_one_clear_line "open '/nonexistent': No such file or directory"
+	[ ! -e pid ]
+}

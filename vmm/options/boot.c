@@ -78,6 +78,12 @@ static int parse_action(struct options *o, const char *arg, struct err *err)
 	return 0;
 }
 
+static int parse_daemonize(struct options *o, const char *arg UNUSED, struct err *err UNUSED)
+{
+	o->daemonize = true;
+	return 0;
+}
+
 static int parse_jail(struct options *o, const char *arg, struct err *err)
 {
 	if (arg[0] != '/')
@@ -104,6 +110,23 @@ static int parse_version(struct options *o, const char *arg UNUSED, struct err *
 	return 0;
 }
 
+/* A jailed engine is the first process of its namespaces, which end with it; and who has no terminal has no use for one. */
+int options_check_daemon(const struct options *o, struct err *err)
+{
+	bool uses_stdio = o->serial == SERIAL_STDIO;
+
+	for (size_t i = 0; i < o->nchardevs; i++)
+		uses_stdio |= !strcmp(o->chardevs[i].kind, "stdio");
+	if (o->daemonize && o->jail_root)
+		return err_say(err, EINVAL,
+			       "-daemonize: not in a jail: who makes its namespaces lets it go");
+	if (o->daemonize && uses_stdio)
+		return err_say(err, EINVAL,
+			       "-daemonize: standard input and output are left behind: give the "
+			       "console a file or a socket");
+	return 0;
+}
+
 static const struct option table[] = {
 	{"kernel", "FILE", "guest kernel: vmlinux with a PVH entry, or bzImage", parse_kernel},
 	{"initrd", "FILE", "initial file system of the guest", parse_initrd},
@@ -112,6 +135,8 @@ static const struct option table[] = {
 	{"uuid", "UUID", "what query-uuid answers", parse_uuid},
 	{"S", NULL, "wait for QMP's cont before the guest runs", parse_freeze},
 	{"D", "[FILE]", "messages are appended to FILE (standard error)", parse_log},
+	{"daemonize", NULL, "go on without the terminal once the machine is there",
+	 parse_daemonize},
 	{"pidfile", "FILE", "the number of this process is written there", parse_pidfile},
 	{"action", "reboot=reset|shutdown", "a guest that resets begins anew, or ends (shutdown)",
 	 parse_action},

@@ -35,6 +35,7 @@ int options_add_console(struct options *o, char *props, struct err *err) MUST_CH
 
 /* After all is parsed: what names another must find it. Each family checks its own. */
 int options_check_devices(const struct options *o, struct err *err) MUST_CHECK;
+int options_check_daemon(const struct options *o, struct err *err) MUST_CHECK;
 int options_check_consoles(const struct options *o, struct err *err) MUST_CHECK;
 int options_check_control(const struct options *o, struct err *err) MUST_CHECK;
 

@@ -86,6 +86,8 @@ static int check_whole(const struct options *o, struct err *err)
 		rc = options_check_consoles(o, err);
 	if (rc == 0)
 		rc = options_check_control(o, err);
+	if (rc == 0)
+		rc = options_check_daemon(o, err);
 	return rc;
 }
 
