@@ -20,6 +20,7 @@
 #include "runtime/hooks.h"
 #include "runtime/process.h"
 #include "runtime/start_record.h"
+#include "runtime/vcpus.h"
 
 struct agent_client;
 struct container;
@@ -54,7 +55,7 @@ struct sandbox {
 	bool prepared;
 	char *export_dir;     /* the shared tree as the vmm sees it */
 	struct vm_config *vm; /* what was booted */
-	uint32_t vcpus;       /* on line, or asked for */
+	struct vcpus vcpus;
 	struct vmm_process *vmm;
 	pid_t vmm_pid; /* kept after its end: it stood for the processes */
 	struct agent_client *agent;
@@ -62,7 +63,7 @@ struct sandbox {
 	struct container *containers;
 	struct sandbox_waiter *boot_waiters, *stop_waiters;
 	struct loop_source *stop_timer;
-	struct hooks_list container_hooks; /* of its containers, running */
+	struct hooks_list container_hooks;   /* of its containers, running */
 	struct start_record start;
 	struct log_limit peer_limit; /* what guest and vmm can make us say */
 	char why[ERR_TEXT_BYTES];    /* the microVM ended, "" before */

@@ -28,6 +28,7 @@
 
 #define READ_OUT_MAX_READS 64
 #define GREETING_MS        30000
+#define HEARD_MS           10000
 #define LINGER_MS          2000 /* from its hanging up to its end */
 
 struct feed {
@@ -42,6 +43,7 @@ struct vmm_process {
 	struct feed console, messages;
 	struct qmp_client *qmp;
 	struct loop_source *linger;
+	struct log_limit limit;
 	char reason[160]; /* the vmm's words for the guest's end */
 	char fault[256];  /* why we end it */
 	struct vmm_params p;
@@ -127,6 +129,25 @@ static void tell_vcpu(struct vmm_process *v, struct json_object *data, bool onli
 	    json_object_is_type(idx, json_type_int) && json_object_get_int64(idx) > 0 &&
 	    json_object_get_int64(idx) < VM_MAX_VCPUS)
 		v->p.on_vcpu(v->p.arg, (uint32_t)json_object_get_int64(idx), online);
+}
+
+static void on_heard(void *arg, const struct err *status, struct json_object *result UNUSED)
+{
+	struct vmm_process *v = arg;
+
+	if (status->code)
+		log_guest(&v->limit, "vmm: it does not want to know of a vCPU off line: %s",
+			  status->text);
+}
+
+void vmm_vcpu_unplugged(struct vmm_process *v, uint32_t idx, const char *why)
+{
+	struct json_object *args = json_object_new_object();
+
+	json_object_object_add(args, "cpu-index", json_object_new_int64(idx));
+	if (why)
+		json_object_object_add(args, "error", json_object_new_string(why));
+	qmp_client_call(v->qmp, "nacre-vcpu-unplugged", args, -1, HEARD_MS, on_heard, v);
 }
 
 static void on_vcpu_plug(struct vmm_process *v, struct json_object *data)

@@ -59,6 +59,9 @@ DEFINE_OWNER(vmm_destroy, struct vmm_process)
 /* For commands to it; lent. */
 struct qmp_client *vmm_qmp(const struct vmm_process *v);
 
+/* What became of on_vcpu's wish for a vCPU off line; `why` NULL: it is. */
+void vmm_vcpu_unplugged(struct vmm_process *v, uint32_t idx, const char *why);
+
 pid_t vmm_pid(const struct vmm_process *v);
 void vmm_kill(struct vmm_process *v);
 

@@ -130,14 +130,49 @@ is() { # is EXPECTED COMMAND...
 	ctr container delete "$id"
 }
 
+# qmp_until TEXT COMMAND [ARGUMENTS]: a client of the microVM's QMP, until it hears TEXT.
+qmp_until() {
+	local fd qmp=$BATS_TEST_TMPDIR/qmp
+	rm -f "$qmp"*
+	mkfifo "$qmp.in"
+	timeout 120 socat - "UNIX-CONNECT:$STATE/$id/qmp.sock" <"$qmp.in" >"$qmp" 3>&- &
+	exec {fd}>"$qmp.in"
+	printf '{"execute": "qmp_capabilities"}{"execute": "%s", "arguments": %s}' "$2" "${3:-"{}"}" >&"$fd"
+	wait_for 60 grep -q "$1" "$qmp" || {
+		cat "$qmp" >&2
+		return 1
+	}
+	exec {fd}>&-
+	wait $!
+}
+
+vcpu() { # CORE
+	echo "{\"driver\": \"host-x86_64-cpu\", \"id\": \"v$1\", \"core-id\": $1}"
+}
+
+@test "QMP plugs vCPUs, and one that is unplugged is off line when DEVICE_DELETED comes" {
+	configured '{"default_vcpus": 1, "hotplug_vcpus": 2, "qmp": true}'
+	make_running
+	qmp_until NACRE_VCPU_PLUG device_add "$(vcpu 1)"
+	qmp_until NACRE_VCPU_PLUG device_add "$(vcpu 2)"
+	wait_for 60 is 3 ask nproc
+	qmp_until DEVICE_DELETED device_del '{"id": "v2"}'
+	[ "$(ask nproc)" = 2 ]
+	nacre update "$id" --cpu-quota 200000 --cpu-period 100000
+	qmp_until DEVICE_UNPLUG_GUEST_ERROR device_del '{"id": "v1"}'
+	[ "$(ask nproc)" = 2 ]
+	nacre update "$id" --cpu-quota 100000
+	qmp_until DEVICE_DELETED device_del '{"id": "v1"}'
+	[ "$(ask nproc)" = 1 ]
+	nacre delete --force "$id"
+}
+
 @test "QMP's system_powerdown ends the guest in order" {
 	configured '{"qmp": true}'
 	make_running
 	[ -S "$STATE/$id/qmp.sock" ]
-	printf '%s\n' '{"execute": "qmp_capabilities"}' '{"execute": "system_powerdown"}' |
-		timeout 60 nc -N -U "$STATE/$id/qmp.sock" >"$BATS_TEST_TMPDIR/qmp" || true
-	grep -q '"return"' "$BATS_TEST_TMPDIR/qmp"
-	wait_for 30 sh -c "nacre state $id | grep -q stopped"
+	qmp_until POWERDOWN system_powerdown
+	wait_for 60 sh -c "nacre state $id | grep -q stopped"
 	! grep -q crashed "$STATE/$id/monitor.log"
 	nacre delete "$id"
 }

@@ -340,22 +340,31 @@ static void test_chardevs(void **state)
 	(void)close(client);
 }
 
-#define VCPU(core) EXEC_ARGS("device_add", "\"driver\":\"host-x86_64-cpu\",\"id\":\"v\"" core)
+#define VCPU_AT(id, core)                                                                          \
+	EXEC_ARGS("device_add", "\"driver\":\"host-x86_64-cpu\",\"id\":\"" id "\"" core)
+#define VCPU(core)      VCPU_AT("v", core)
+#define UNPLUG(id)      EXEC_ARGS("device_del", "\"id\":\"" id "\"")
+#define UNPLUGGED(args) EXEC_ARGS("nacre-vcpu-unplugged", args)
 
-/* There are three vCPUs, two of them on line. */
+/* There are four vCPUs, two of them on line. */
 static void test_vcpus(void **state)
 {
 	static const struct line lines[] = {
 		{VCPU(""), "needs 'core-id'", false},
-		{VCPU(",\"core-id\":3"), "from 0 to 2", false},
+		{VCPU(",\"core-id\":4"), "from 0 to 3", false},
 		{VCPU(",\"core-id\":1"), "on line already", false},
+		{VCPU(",\"core-id\":3"), "the one of core-id 2 is not there yet", false},
 		{VCPU(",\"core-id\":2,\"socket-id\":1"), "'socket-id'", false},
 		{VCPU(",\"core-id\":\"2\",\"socket-id\":\"0\",\"thread-id\":0"),
 		 "\"event\":\"NACRE_VCPU_PLUG\",\"data\":{\"id\":\"v\",\"cpu-index\":2}", false},
 		{EXEC("query-cpus"), "\"CPU\":2", false},
-		{EXEC_ARGS("device_del", "\"id\":\"v\""),
-		 "\"event\":\"NACRE_VCPU_UNPLUG\",\"data\":{\"id\":\"v\",\"cpu-index\":2}", false},
-		{EXEC_ARGS("device_del", "\"id\":\"v\""), "DeviceNotFound", false},
+		{VCPU_AT("w", ",\"core-id\":3"), "{\"return\":{}}", false},
+		{UNPLUG("v"), "the one of core-id 3 is still there", false},
+		{UNPLUG("w"),
+		 "\"event\":\"NACRE_VCPU_UNPLUG\",\"data\":{\"id\":\"w\",\"cpu-index\":3}", false},
+		{UNPLUG("w"), "off line already", false},
+		{UNPLUGGED("\"cpu-index\":3"), "the monitor", false},
+		{EXEC("query-cpus"), "\"CPU\":3", false},
 	};
 	struct qmp_world *w = *state;
 	int client = qmp_world_ready(w);
@@ -363,8 +372,34 @@ static void test_vcpus(void **state)
 	assert_says(qmp_world_say(w, client, VCPU(",\"core-id\":2")), "the agent of Nacre");
 	w->agent = true;
 	talk(w, client, lines, ARRAY_SIZE(lines));
-	assert_null(strstr(qmp_world_say(w, client, EXEC("query-cpus")), "\"CPU\":2"));
 	(void)close(client);
+}
+
+/* A vCPU is gone when the monitor has heard so from the agent, and is still there when the agent could not. */
+static void test_vcpu_leaves_when_the_guest_lets_it(void **state)
+{
+	static const struct line lines[] = {
+		{EXEC("qmp_capabilities"), "{\"return\":{}}", false},
+		{VCPU(",\"core-id\":2"), "NACRE_VCPU_PLUG", false},
+		{UNPLUGGED("\"cpu-index\":2"), "nobody wants that", false},
+		{UNPLUG("v"), "NACRE_VCPU_UNPLUG", false},
+		{UNPLUGGED("\"cpu-index\":3"), "nobody wants that", false},
+		{UNPLUGGED("\"cpu-index\":-1"), "nobody wants that", false},
+		{UNPLUGGED("\"cpu-index\":2,\"error\":\"it is busy\""),
+		 "\"event\":\"DEVICE_UNPLUG_GUEST_ERROR\",\"data\":{\"device\":\"v\"", false},
+		{EXEC("query-cpus"), "\"CPU\":2", false},
+		{UNPLUG("v"), "NACRE_VCPU_UNPLUG", false},
+		{UNPLUGGED("\"cpu-index\":2"),
+		 "\"event\":\"DEVICE_DELETED\",\"data\":{\"device\":\"v\"", false},
+		{UNPLUG("v"), "DeviceNotFound", false},
+	};
+	struct qmp_world *w = *state;
+	int monitor = qmp_world_connect(w, true);
+
+	w->agent = true;
+	talk(w, monitor, lines, ARRAY_SIZE(lines));
+	assert_null(strstr(qmp_world_say(w, monitor, EXEC("query-cpus")), "\"CPU\":2"));
+	(void)close(monitor);
 }
 
 static void test_drivers_of_others(void **state)
@@ -401,6 +436,7 @@ int main(void)
 		WITH_WORLD(test_networks),
 		WITH_WORLD(test_chardevs),
 		WITH_WORLD(test_vcpus),
+		WITH_WORLD(test_vcpu_leaves_when_the_guest_lets_it),
 		WITH_WORLD(test_drivers_of_others),
 	};
 

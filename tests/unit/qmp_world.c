@@ -115,7 +115,7 @@ int qmp_world_setup(void **state)
 						  .vcpu_tid = tid_of_vcpu};
 	struct qmp_world *w = calloc(1, sizeof(*w));
 	const struct qmp_engine engine = {
-		.ops = &ops, .self = w, .backends = &w->backends, .vcpus = 2, .max_vcpus = 3};
+		.ops = &ops, .self = w, .backends = &w->backends, .vcpus = 2, .max_vcpus = 4};
 	struct err err = ERR_INIT;
 
 	assert_non_null(w);

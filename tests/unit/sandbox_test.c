@@ -630,7 +630,7 @@ static void test_update(void **state)
 	assert_non_null(w->sandbox->vm);
 	*w->sandbox->vm =
 		(struct vm_config){.vcpus = 1, .boot_vcpus = 1, .max_vcpus = 3, .memory_mib = 164};
-	w->sandbox->vcpus = 1;
+	w->sandbox->vcpus = (struct vcpus){.online = 1, .by_quota = 1};
 	start(w, c->init);
 
 	update(w, c, "{\"memory\":{\"limit\":104857601}}");
@@ -678,7 +678,7 @@ static void test_vcpu_plug(void **state)
 	w->sandbox->vm = calloc(1, sizeof(*w->sandbox->vm));
 	assert_non_null(w->sandbox->vm);
 	*w->sandbox->vm = (struct vm_config){.vcpus = 1, .boot_vcpus = 1, .max_vcpus = 4};
-	w->sandbox->vcpus = 1;
+	w->sandbox->vcpus = (struct vcpus){.online = 1, .by_quota = 1};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		vcpus_plug(w->sandbox, cases[i].idx, cases[i].online);
 		settle(w);

@@ -1,6 +1,8 @@
 /* vCPUs. Those beyond the ones on line at the start are described to the guest, and brought on line by its agent. */
 #include "vmm/qmp/internal.h"
 
+#include "base/log.h"
+
 static void put_path(struct json_object *o, const char *key, uint32_t idx)
 {
 	char path[48];
@@ -19,7 +21,7 @@ static void put_props(struct json_object *o, uint32_t idx)
 	qj_put_int(props, "thread-id", 0);
 }
 
-const struct qmp_plugged *qmp_plugged_vcpu(const struct qmp *qmp, int64_t idx)
+struct qmp_plugged *qmp_plugged_vcpu(struct qmp *qmp, int64_t idx)
 {
 	for (size_t i = 0; i < qmp->nplugged; i++) {
 		if (qmp->plugged[i].vcpu == idx)
@@ -29,7 +31,7 @@ const struct qmp_plugged *qmp_plugged_vcpu(const struct qmp *qmp, int64_t idx)
 }
 
 /* On line, as far as we know: the agent has been asked for the plugged ones. */
-static bool is_online(const struct qmp *qmp, uint32_t idx)
+static bool is_online(struct qmp *qmp, uint32_t idx)
 {
 	return idx < qmp->engine.vcpus || qmp_plugged_vcpu(qmp, idx);
 }
@@ -141,16 +143,51 @@ int qmp_vcpu_plug(struct qmp_call *call, const char *id, int64_t *idx, struct er
 	if (is_online(qmp, (uint32_t)core))
 		return err_say(err, EBUSY, "the vCPU of core-id %lld is on line already",
 			       (long long)core);
+	if (!is_online(qmp, (uint32_t)core - 1))
+		return err_say(err, EINVAL,
+			       "vCPUs come in order: the one of core-id %lld is not there yet",
+			       (long long)core - 1);
 	say_vcpu(qmp, "NACRE_VCPU_PLUG", id, core);
 	*idx = core;
 	return 0;
 }
 
-int qmp_vcpu_unplug(struct qmp_call *call, const struct qmp_plugged *vcpu, struct err *err)
+int qmp_vcpu_unplug(struct qmp_call *call, struct qmp_plugged *vcpu, struct err *err)
 {
-	int rc = need_agent(call->qmp, err);
+	struct qmp *qmp = call->qmp;
+	int rc = need_agent(qmp, err);
 
-	if (rc == 0)
-		say_vcpu(call->qmp, "NACRE_VCPU_UNPLUG", vcpu->id, vcpu->vcpu);
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (vcpu->leaving)
+		return err_say(err, EBUSY, "the guest is taking '%.64s' off line already",
+			       vcpu->id);
+	if (qmp_plugged_vcpu(qmp, vcpu->vcpu + 1))
+		return err_say(err, EINVAL,
+			       "vCPUs go in order: the one of core-id %lld is still there",
+			       (long long)vcpu->vcpu + 1);
+	vcpu->leaving = true;
+	say_vcpu(qmp, "NACRE_VCPU_UNPLUG", vcpu->id, vcpu->vcpu);
+	return 0;
+}
+
+int qmp_nacre_vcpu_unplugged(struct qmp_call *call, struct err *err)
+{
+	struct qmp *qmp = call->qmp;
+	const char *why = qj_str(call->args, "error");
+	struct qmp_plugged *vcpu;
+
+	if (!qmp_client_is_monitor(call->client))
+		return err_say(err, EPERM, "who had the agent asked can say that: the monitor");
+	vcpu = qmp_plugged_vcpu(qmp, json_object_get_int64(qj_get(call->args, "cpu-index")));
+	if (!vcpu || !vcpu->leaving)
+		return err_say(err, ENOENT, "nobody wants that vCPU off line");
+	if (!why) {
+		qmp_forget_plugged(qmp, vcpu);
+		return 0;
+	}
+	vcpu->leaving = false;
+	log_warn("the vCPU '%.64s' stays on line: %.200s", vcpu->id, why);
+	qmp_emit(qmp, "DEVICE_UNPLUG_GUEST_ERROR", qmp_device_data(vcpu->id));
+	return 0;
 }

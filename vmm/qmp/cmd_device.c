@@ -159,11 +159,12 @@ int qmp_device_add(struct qmp_call *call, struct err *err)
 		return rc;
 	(void)snprintf(entry->id, sizeof(entry->id), "%s", id);
 	entry->vcpu = vcpu;
+	entry->leaving = false;
 	qmp->nplugged++;
 	return 0;
 }
 
-static void say_deleted(struct qmp *qmp, const char *id)
+struct json_object *qmp_device_data(const char *id)
 {
 	struct json_object *data = json_object_new_object();
 	char path[BACKEND_ID_BYTES + 32];
@@ -171,6 +172,15 @@ static void say_deleted(struct qmp *qmp, const char *id)
 	(void)snprintf(path, sizeof(path), "/machine/peripheral/%s", id);
 	qj_put_str(data, "device", id);
 	qj_put_str(data, "path", path);
+	return data;
+}
+
+void qmp_forget_plugged(struct qmp *qmp, struct qmp_plugged *entry)
+{
+	struct json_object *data = qmp_device_data(entry->id);
+
+	backends_release(qmp->engine.backends, entry->id);
+	*entry = qmp->plugged[--qmp->nplugged];
 	qmp_emit(qmp, "DEVICE_DELETED", data);
 }
 
@@ -190,12 +200,10 @@ int qmp_device_del(struct qmp_call *call, struct err *err)
 		call->error_class = QMP_DEVICE_NOT_FOUND;
 		return err_say(err, ENOENT, "there is no device '%.64s'", id);
 	}
-	rc = entry->vcpu >= 0 ? qmp_vcpu_unplug(call, entry, err)
-			      : engine->ops->unplug(engine->self, id, err);
-	if (rc < 0)
-		return rc;
-	backends_release(engine->backends, id);
-	*entry = qmp->plugged[--qmp->nplugged];
-	say_deleted(qmp, id);
-	return 0;
+	if (entry->vcpu >= 0)
+		return qmp_vcpu_unplug(call, entry, err);
+	rc = engine->ops->unplug(engine->self, id, err);
+	if (rc == 0)
+		qmp_forget_plugged(qmp, entry);
+	return rc;
 }

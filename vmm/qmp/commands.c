@@ -25,6 +25,7 @@ const struct qmp_command qmp_commands[] = {
 	{"query-cpus", NULL, "[CpuInfo]", qmp_query_cpus},
 	{"query-cpus-fast", NULL, "[CpuInfoFast]", qmp_query_cpus_fast},
 	{"query-hotpluggable-cpus", NULL, "[HotpluggableCPU]", qmp_query_hotpluggable_cpus},
+	{"nacre-vcpu-unplugged", "NacreVcpuUnplugged", NULL, qmp_nacre_vcpu_unplugged},
 
 	{"add-fd", "AddfdArg", "AddfdInfo", qmp_add_fd},
 	{"remove-fd", "RemovefdArg", NULL, qmp_remove_fd},
@@ -58,6 +59,7 @@ const struct qmp_event qmp_events[] = {
 	{"RESET", "ShutdownEvent", 1000},
 	{"POWERDOWN", NULL, 0},
 	{"DEVICE_DELETED", "DeviceDeletedEvent", 0},
+	{"DEVICE_UNPLUG_GUEST_ERROR", "DeviceDeletedEvent", 0},
 	{"NACRE_VCPU_PLUG", "NacreVcpuEvent", 0},
 	{"NACRE_VCPU_UNPLUG", "NacreVcpuEvent", 0},
 	{"GUEST_CRASHED", "NacreCrashEvent", 0},

@@ -45,6 +45,7 @@ struct qmp_held_event {
 struct qmp_plugged {
 	char id[BACKEND_ID_BYTES];
 	int64_t vcpu; /* its index; -1: it is a device in a slot */
+	bool leaving; /* a vCPU: the agent has been asked to bring it off line */
 };
 #define QMP_MAX_PLUGGED 320
 
@@ -98,11 +99,14 @@ struct json_object *qmp_version(void);
 struct json_object *qmp_start_times(struct qmp *qmp);
 const char *qmp_state_name(enum qmp_state state);
 /* The plugged vCPU of that index, or NULL. */
-const struct qmp_plugged *qmp_plugged_vcpu(const struct qmp *qmp, int64_t idx);
+struct qmp_plugged *qmp_plugged_vcpu(struct qmp *qmp, int64_t idx);
+/* What device_add made is no more: DEVICE_DELETED. */
+void qmp_forget_plugged(struct qmp *qmp, struct qmp_plugged *entry);
+/* The data of events about a device. */
+struct json_object *qmp_device_data(const char *id);
 /* device_add and device_del of vCPUs (cmd_cpu.c): who does it is the guest's agent, whom the monitor asks. */
 int qmp_vcpu_plug(struct qmp_call *call, const char *id, int64_t *idx, struct err *err) MUST_CHECK;
-int qmp_vcpu_unplug(struct qmp_call *call, const struct qmp_plugged *vcpu,
-		    struct err *err) MUST_CHECK;
+int qmp_vcpu_unplug(struct qmp_call *call, struct qmp_plugged *vcpu, struct err *err) MUST_CHECK;
 /* An integer, or a string that is one: device properties come as both. -1 when it is absent. */
 int qmp_number(struct qmp_call *call, const char *key, int64_t max, int64_t *out,
 	       struct err *err) MUST_CHECK;
@@ -133,6 +137,7 @@ QMP_HANDLER(qmp_query_start_times);
 QMP_HANDLER(qmp_query_cpus);
 QMP_HANDLER(qmp_query_cpus_fast);
 QMP_HANDLER(qmp_query_hotpluggable_cpus);
+QMP_HANDLER(qmp_nacre_vcpu_unplugged);
 /* cmd_fd.c */
 QMP_HANDLER(qmp_add_fd);
 QMP_HANDLER(qmp_remove_fd);

@@ -74,6 +74,7 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("HotpluggableCPU",
 	       NEEDED("type", "str"), NEEDED("vcpus-count", "int"), NEEDED("props", "CpuInstanceProperties"),
 	       OPTIONAL("qom-path", "str")),
+	OBJECT("NacreVcpuUnplugged", NEEDED("cpu-index", "int"), OPTIONAL("error", "str")),
 	OBJECT("NacreVcpuEvent", NEEDED("id", "str"), NEEDED("cpu-index", "int")),
 
 	/* --- descriptors ----------------------------------------------------------------------------------- */
