@@ -233,6 +233,7 @@ RUNTIME := \
 	runtime/network_tap.o \
 	runtime/process.o \
 	runtime/process_start.o \
+	runtime/powerdown.o \
 	runtime/procid.o \
 	runtime/pty.o \
 	runtime/qmp_call.o \

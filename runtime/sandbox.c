@@ -19,6 +19,7 @@
 #include "runtime/kvm_probe.h"
 #include "runtime/monitor_jail.h"
 #include "runtime/network.h"
+#include "runtime/powerdown.h"
 #include "runtime/resources.h"
 #include "runtime/sandbox_cgroup.h"
 #include "runtime/sandbox_network.h"
@@ -102,6 +103,7 @@ void sandbox_tell_exit(struct sandbox *s, const struct process *p)
 {
 	if (s->hooks.on_exit)
 		s->hooks.on_exit(s->hooks.arg, p);
+	powerdown_look(s);
 }
 
 void sandbox_tell_oom(struct sandbox *s, const struct container *c)
@@ -142,6 +144,7 @@ void sandbox_destroy(struct sandbox *s)
 	s->state = SANDBOX_ENDED;
 	hooks_close(&s->container_hooks);
 	loop_remove(s->stop_timer);
+	loop_remove(s->powerdown_timer);
 	network_end(s->network);
 	vmm_destroy(s->vmm);
 	s->vmm = NULL;
@@ -266,7 +269,8 @@ static void on_vmm_end(void *arg, const char *why)
 	for (struct container *c = s->containers; c; c = c->next)
 		container_lost(c);
 	loop_remove(s->stop_timer);
-	s->stop_timer = NULL;
+	loop_remove(s->powerdown_timer);
+	s->stop_timer = s->powerdown_timer = NULL;
 	tell_all(&s->boot_waiters, &err);
 	tell_all(&s->stop_waiters, &(const struct err)ERR_INIT);
 }
@@ -398,8 +402,7 @@ static void on_vmm_powerdown(void *arg)
 {
 	struct sandbox *s = arg;
 
-	if (s->state == SANDBOX_READY)
-		say_goodbye(s);
+	powerdown_begin(s);
 }
 
 static void on_vmm_vcpu(void *arg, uint32_t idx, bool online)

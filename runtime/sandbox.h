@@ -63,6 +63,7 @@ struct sandbox {
 	struct container *containers;
 	struct sandbox_waiter *boot_waiters, *stop_waiters;
 	struct loop_source *stop_timer;
+	struct loop_source *powerdown_timer; /* runs while containers have their grace */
 	struct hooks_list container_hooks;   /* of its containers, running */
 	struct start_record start;
 	struct log_limit peer_limit; /* what guest and vmm can make us say */

@@ -50,7 +50,7 @@ configured() {
 # A container that does what it is told by a file in a volume: `ask WORD...` gives what the command prints there.
 make_running() {
 	mkdir -p "$b/io"
-	bundle "$b" ".process.args = $(args_of sh -c 'while :; do if [ -e /io/q ]; then sh /io/q >/io/a.new 2>&1; rm /io/q; mv /io/a.new /io/a; fi; sleep 0.1; done')"
+	bundle "$b" ".process.args = $(args_of sh -c 'trap "echo asked >/io/term; exit" TERM; while :; do if [ -e /io/q ]; then sh /io/q >/io/a.new 2>&1; rm /io/q; mv /io/a.new /io/a; fi; sleep 0.1; done')"
 	edit_config "$b" ".mounts += [{destination: \"/io\", type: \"bind\", source: \"$b/io\", options: [\"rbind\", \"rw\"]}]"
 	[ -z "${1:-}" ] || edit_config "$b" "$1"
 	nacre create --bundle "$b" "$id" </dev/null >"$BATS_TEST_TMPDIR/create" 2>&1 || {
@@ -167,12 +167,15 @@ vcpu() { # CORE
 	nacre delete --force "$id"
 }
 
-@test "QMP's system_powerdown ends the guest in order" {
+@test "QMP's system_powerdown asks the container, then ends the guest in order" {
 	configured '{"qmp": true}'
 	make_running
 	[ -S "$STATE/$id/qmp.sock" ]
+	# who asks for it is in the trap's loop
+	[ "$(ask echo ready)" = ready ]
 	qmp_until POWERDOWN system_powerdown
 	wait_for 60 sh -c "nacre state $id | grep -q stopped"
+	[ "$(cat "$b/io/term")" = asked ]
 	! grep -q crashed "$STATE/$id/monitor.log"
 	nacre delete "$id"
 }

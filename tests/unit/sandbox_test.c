@@ -27,6 +27,7 @@
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
 #include "runtime/container_control.h"
+#include "runtime/powerdown.h"
 #include "runtime/resources.h"
 #include "runtime/sandbox.h"
 #include "runtime/state_dir.h"
@@ -44,6 +45,7 @@ enum method {
 	RESUME,
 	UPDATE,
 	VCPUS,
+	SHUTDOWN,
 	METHODS
 };
 
@@ -93,6 +95,7 @@ KEEP(on_resize, RESIZE)
 KEEP(on_pause, PAUSE)
 KEEP(on_resume, RESUME)
 KEEP(on_update, UPDATE)
+KEEP(on_goodbye, SHUTDOWN)
 
 static void on_vcpus(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)
 {
@@ -128,6 +131,7 @@ static const struct ttrpc_method agent_methods[] = {
 	{"nacre.agent.v1.Agent", "ResumeContainer", on_resume},
 	{"nacre.agent.v1.Agent", "UpdateContainer", on_update},
 	{"nacre.agent.v1.Agent", "OnlineVcpus", on_vcpus},
+	{"nacre.agent.v1.Agent", "Shutdown", on_goodbye},
 	{NULL, NULL, NULL},
 };
 
@@ -691,6 +695,51 @@ static void test_vcpu_plug(void **state)
 	}
 }
 
+/* What runs gets a SIGTERM, and the guest ends when it has ended, not before; pressing twice is pressing once. */
+static void test_powerdown(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+	struct ttrpc_request *init_wait = take(w, WAIT);
+
+	start(w, c->init);
+	c->execs = new_process(w, c, "e");
+	start(w, c->execs);
+	powerdown_begin(w->sandbox);
+	powerdown_begin(w->sandbox);
+	settle(w);
+	assert_int_equal(w->signo, SIGTERM);
+	answer_empty(w, SIGNAL);
+	answer_exit(w, take(w, WAIT), 0);
+	assert_string_equal(w->story, "SSx");
+	assert_null(w->asked[SHUTDOWN]);
+	assert_int_equal(w->sandbox->state, SANDBOX_READY);
+	answer_exit(w, init_wait, 143);
+	assert_string_equal(w->story, "SSxX");
+	assert_int_equal(w->sandbox->state, SANDBOX_STOPPING);
+	answer_empty(w, SHUTDOWN);
+}
+
+/* Nobody to wait for, and somebody who does not listen: the timer is not waited for here, only that there is one. */
+static void test_powerdown_ends(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	start(w, c->init);
+	powerdown_begin(w->sandbox);
+	settle(w);
+	ttrpc_fail(take(w, SIGNAL), TTRPC_INTERNAL, "no");
+	settle(w);
+	assert_non_null(w->sandbox->powerdown_timer);
+	assert_null(w->asked[SHUTDOWN]);
+	assert_int_equal(loop_arm(w->sandbox->powerdown_timer, 1), 0);
+	while (!w->asked[SHUTDOWN])
+		settle(w);
+	assert_null(w->sandbox->powerdown_timer);
+	answer_empty(w, SHUTDOWN);
+}
+
 /* Refused for want of a kernel, again and again: what the first try took is not taken twice (leak checkers see it). */
 static void test_prepare_fails_twice(void **state)
 {
@@ -729,6 +778,8 @@ int main(void)
 		WITH_WORLD(test_pause),
 		WITH_WORLD(test_update),
 		WITH_WORLD(test_vcpu_plug),
+		WITH_WORLD(test_powerdown),
+		WITH_WORLD(test_powerdown_ends),
 		WITH_WORLD(test_prepare_fails_twice),
 	};
 
