@@ -189,6 +189,7 @@ VMM := \
 	vmm/serial.o \
 	vmm/sink.o \
 	vmm/tap.o \
+	vmm/tasks.o \
 	vmm/slots.o \
 	vmm/slots_plug.o \
 	vmm/vcpu.o \
@@ -370,6 +371,7 @@ UNIT_TESTS := \
 	seccomp_test \
 	serial_test \
 	stdio_pump_test \
+	tasks_test \
 	start_record_test \
 	state_dir_test \
 	ttrpc_test \

@@ -11,6 +11,7 @@
 #include "vmm/machine_config.h"
 #include "vmm/open.h"
 #include "vmm/qmp/qmp.h"
+#include "vmm/tasks.h"
 
 #define DRAIN_MS 500
 
@@ -18,6 +19,7 @@ struct control {
 	const struct options *options;
 	struct machine_config config;
 	struct jail jail;
+	struct tasks tasks; /* known from start_guest on */
 	struct backends backends;
 	struct loop *loop;
 	struct loop_source *signals;
@@ -127,6 +129,7 @@ static bool look(void *self, size_t idx, struct machine_slot *out)
 
 	if (!machine_look(c->machine, idx, out))
 		return false;
+	out->tid = tasks_host(&c->tasks, out->tid);
 	if (!out->spare)
 		out->id = c->options->devices[idx].id;
 	return true;
@@ -164,7 +167,7 @@ static pid_t tid_of_vcpu(void *self, uint32_t idx)
 {
 	const struct control *c = self;
 
-	return machine_vcpu_tid(c->machine, idx);
+	return tasks_host(&c->tasks, machine_vcpu_tid(c->machine, idx));
 }
 
 static int listen_at(struct control *c, const char *chardev, struct err *err)
@@ -247,7 +250,7 @@ int control_create(const struct options *options, uint64_t exec_us, struct contr
 	c->options = options;
 	c->exec_us = exec_us;
 	c->detail = "";
-	c->jail = (struct jail){.root_fd = -1, .proc_fd = -1};
+	c->jail = (struct jail){.root_fd = -1, .proc_fd = -1, .task_fd = -1};
 	c->agent = monitored_agent(options);
 	rc = open_all(c, err);
 	if (rc == 0)
@@ -263,7 +266,8 @@ int control_create(const struct options *options, uint64_t exec_us, struct contr
 	if (rc < 0)
 		return rc;
 	c->backends.fdsets.sealed = options->jail_root != NULL;
-	jail_done(&c->jail);
+	own_close(&c->jail.root_fd);
+	own_close(&c->jail.proc_fd);
 	c->jail_us = machine_now_us();
 	*out = TAKE_PTR(&c);
 	return 0;
@@ -275,6 +279,9 @@ static int start_guest(struct control *c, struct err *err)
 
 	if (rc == 0)
 		rc = machine_start(c->machine, err);
+	if (rc == 0 && c->jail.task_fd >= 0)
+		rc = tasks_read(&c->tasks, c->jail.task_fd, err);
+	own_close(&c->jail.task_fd);
 	if (rc == 0)
 		jail_thread(THREAD_MAIN);
 	if (rc < 0 || c->options->freeze)
@@ -336,6 +343,7 @@ void control_destroy(struct control *c)
 	loop_destroy(c->loop);
 	machine_config_done(&c->config);
 	jail_done(&c->jail);
+	tasks_done(&c->tasks);
 	backends_done(&c->backends);
 	free(c);
 }

@@ -81,7 +81,11 @@ int jail_open(const char *root, struct jail *out, struct err *err)
 	int proc = open_tree(AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (proc < 0)
 		return err_set(err, errno, "-jail: bind '/proc/self/fd'");
-	*out = (struct jail){.root_fd = TAKE_FD(&root_fd), .proc_fd = proc};
+	int task = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*out = (struct jail){.root_fd = TAKE_FD(&root_fd), .proc_fd = proc, .task_fd = task};
+	if (task < 0)
+		return err_set(err, errno, "-jail: open '/proc/self/task'");
 	return 0;
 }
 
@@ -89,6 +93,7 @@ void jail_done(struct jail *jail)
 {
 	own_close(&jail->root_fd);
 	own_close(&jail->proc_fd);
+	own_close(&jail->task_fd);
 }
 
 /* The old root is stacked below the new one and taken away: no directory for it is needed (pivot_root(2)). */

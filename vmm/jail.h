@@ -20,6 +20,7 @@
 struct jail {
 	int root_fd; /* O_PATH; owned, as proc_fd */
 	int proc_fd; /* /proc/self/fd as a mount of its own: ".." leads nowhere */
+	int task_fd; /* /proc/self/task, for vmm/tasks.h; ".." leads out: closed before the main thread is confined */
 };
 
 /*

@@ -80,12 +80,23 @@ def network(q):
     q.refused("netdev_add", **{"type": "tap", "id": "nx", "ifname": "nacre-none"})
 
 
+def threads(q):
+    """The host knows them by the numbers that are given."""
+    for key, name, found in (("thread_id", "CPU", q.do("query-cpus")), ("thread-id", "CPU", q.do("query-cpus-fast")),
+                             ("thread-id", "", q.do("query-iothreads"))):
+        for thread in found:
+            with open(f"/proc/{thread[key]}/comm", encoding="utf-8") as comm:
+                assert comm.read().startswith(name), thread
+
+
 def main():
     q = Client(sys.argv[1])
     q.do("qmp_capabilities")
     commands = {c["name"] for c in q.do("query-commands")}
     for name in sorted(c for c in commands if c.startswith("query-")):
         q.do(name)
+    threads(q)
+    q.refused("nacre-vcpu-unplugged", **{"cpu-index": 1})
     q.do("cont")
     disks(q, sys.argv[2])
     network(q)

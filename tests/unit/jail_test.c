@@ -182,7 +182,7 @@ static void test_capabilities_are_given_up(void **state)
 /* A root in the host's own mount namespace would be a misfortune. */
 static void test_no_jail_without_namespaces(void **state)
 {
-	struct jail jail = {.root_fd = -1, .proc_fd = -1};
+	struct jail jail = {.root_fd = -1, .proc_fd = -1, .task_fd = -1};
 	struct err err = ERR_INIT;
 
 	(void)state;
