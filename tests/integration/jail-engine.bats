@@ -1,5 +1,10 @@
-# The jail around an engine that is run by hand: every QMP command, a plugged disk and network, resets.
+# The jail around an engine that is run by hand: every QMP command, every device at work, resets, and each way to end.
 load lib.bash
+
+drive() { # CASE
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$NACRE_QEMU_CLIENT:$BATS_TEST_DIRNAME \
+		timeout -k 5 600 python3 "$BATS_TEST_DIRNAME/jail_cases.py" "$1"
+}
 
 @test "a jailed engine answers every QMP command" {
 	local dir=$BATS_TEST_TMPDIR
@@ -17,4 +22,14 @@ load lib.bash
 	wait_status $engine
 	[ "$status" -eq 0 ]
 	[ ! -s "$dir/messages" ]
+}
+
+@test "every device works in the jail, through resets, and what is plugged too" {
+	drive every_device
+	assert_nothing_left
+}
+
+@test "a panic and a triple fault in the jail end as they should" {
+	drive ends
+	assert_nothing_left
 }

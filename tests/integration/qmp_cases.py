@@ -211,6 +211,7 @@ async def drive_every_command(guest, file):
     await plug_and_unplug(guest, q, file)
     await plug_network(guest, q)
     await add_chardevs(q)
+    await refused(q, "nacre-vcpu-unplugged", {"cpu-index": 1}, about="the monitor")
     await refused(q, "human-monitor-command", {"command-line": "info"}, error="CommandNotFound")
     ended = Heard(q, "SHUTDOWN")
     await q.execute("quit")

@@ -11,6 +11,9 @@ from qemu.qmp import EventListener, QMPClient
 
 VMM = "/usr/libexec/nacre/vmm"
 KERNEL = "/usr/share/nacre/kernel-x86_64"
+# The namespaces that an engine's jail begins with (nacre-vmm(8), -jail).
+NAMESPACES = ["setpriv", "--clear-groups", "unshare", "--map-root-user", "--mount", "--pid", "--ipc",
+              "--uts", "--fork", "--kill-child"]
 DEADLINE_S = 240
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -41,16 +44,20 @@ def make_initramfs(work):
 
 
 class Guest:
-    """One engine and its guest: `async with Guest(...) as guest`."""
+    """One engine and its guest: `async with Guest(...) as guest`. With `jail` it is confined to the directory guest.root."""
 
-    def __init__(self, *options, pass_fds=(), kernel=("-append", "quiet")):
+    def __init__(self, *options, pass_fds=(), kernel=("-append", "quiet"), jail=False):
         self.work = tempfile.mkdtemp(prefix="qmp.")
+        self.root = f"{self.work}/root"
         self.socket = f"{self.work}/qmp.sock"
         self.console = ""
         self.clients = []
         self.command = [VMM, "-kernel", KERNEL, "-initrd",
                         make_initramfs(self.work), "-m", "128", "-serial", "stdio", *kernel,
                         "-qmp", f"unix:{self.socket},server,nowait", *options]
+        if jail:
+            os.mkdir(self.root)
+            self.command = [*NAMESPACES, *self.command, "-jail", self.root]
         self.pass_fds = pass_fds
 
     async def __aenter__(self):
