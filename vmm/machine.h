@@ -93,7 +93,7 @@ int machine_start(struct machine *m, struct err *err) MUST_CHECK;
  * The guest stands still, and so do device threads, from the return of pause to that of resume: no sleep, no polling, and no
  * more than MACHINE_REST_MS, after which pause gives up with -ETIMEDOUT and all runs on. Both do nothing when it is so
  * already. Pause before start makes a machine that waits for its first resume. Requests of disks are finished by then; a
- * device that `loop` serves itself, rng, may still answer what the guest asked before.
+ * device that `loop` serves itself, rng or console, may still answer what the guest asked before.
  */
 #define MACHINE_REST_MS 10000
 int machine_pause(struct machine *m, struct err *err) MUST_CHECK;
