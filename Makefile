@@ -283,7 +283,9 @@ AGENT := \
 	agent/mount_options.o \
 	agent/mounts.o \
 	agent/network_apply.o \
+	agent/network_change.o \
 	agent/network_decode.o \
+	agent/network_link.o \
 	agent/network_park.o \
 	agent/proc.o \
 	agent/proc_clone.o \
