@@ -21,29 +21,6 @@
 #include "tests/unit/fs_client.h"
 #include "vmm/dev/fs/cred.h"
 
-static int setup(void **state)
-{
-	static struct fs_client client;
-
-	fc_init(&client, false);
-	*state = &client;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fc_done(*state);
-	return 0;
-}
-
-static struct stat host_stat(const struct fs_client *c, const char *name)
-{
-	struct stat st;
-
-	assert_int_equal(fstatat(c->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW), 0);
-	return st;
-}
-
 static struct fuse_entry_out make(struct fs_client *c, const char *name, uint32_t mode)
 {
 	struct fuse_entry_out e;
@@ -60,11 +37,11 @@ static void test_setattr(void **state)
 
 	const struct fuse_setattr_in mode = {.valid = FATTR_MODE, .mode = S_IFDIR | 04711};
 	assert_int_equal(fc_setattr(c, f.nodeid, &mode), 0);
-	assert_int_equal(host_stat(c, "f").st_mode, S_IFREG | 04711);
+	assert_int_equal(fc_host_stat(c, "f").st_mode, S_IFREG | 04711);
 
 	const struct fuse_setattr_in size = {.valid = FATTR_SIZE, .size = 12345};
 	assert_int_equal(fc_setattr(c, f.nodeid, &size), 0);
-	assert_int_equal(host_stat(c, "f").st_size, 12345);
+	assert_int_equal(fc_host_stat(c, "f").st_size, 12345);
 	const struct fuse_setattr_in huge = {.valid = FATTR_SIZE, .size = UINT64_MAX};
 	assert_int_equal(fc_setattr(c, f.nodeid, &huge), -EFBIG);
 	assert_int_equal(fc_setattr(c, FUSE_ROOT_ID, &size), -EISDIR);
@@ -89,8 +66,8 @@ static void test_setattr(void **state)
 	assert_int_equal(fc_setattr(c, f.nodeid, &omit), -EINVAL);
 	const struct fuse_setattr_in now = {.valid = FATTR_MTIME | FATTR_MTIME_NOW};
 	assert_int_equal(fc_setattr(c, f.nodeid, &now), 0);
-	assert_int_equal(host_stat(c, "f").st_atim.tv_sec, 1000);
-	assert_true(host_stat(c, "f").st_mtim.tv_sec > 1000000);
+	assert_int_equal(fc_host_stat(c, "f").st_atim.tv_sec, 1000);
+	assert_true(fc_host_stat(c, "f").st_mtim.tv_sec > 1000000);
 }
 
 /* A link's own attributes change, never those of what it points to. */
@@ -104,10 +81,10 @@ static void test_setattr_link(void **state)
 	(void)f;
 	assert_int_equal(fc_symlink(c, FUSE_ROOT_ID, "l", "f", &l), 0);
 	assert_int_equal(fc_setattr(c, l.nodeid, &times), 0);
-	assert_int_equal(host_stat(c, "l").st_mtim.tv_sec, 77);
-	assert_true(host_stat(c, "f").st_mtim.tv_sec != 77);
+	assert_int_equal(fc_host_stat(c, "l").st_mtim.tv_sec, 77);
+	assert_true(fc_host_stat(c, "f").st_mtim.tv_sec != 77);
 	assert_int_equal(fc_setattr(c, l.nodeid, &mode), -EOPNOTSUPP);
-	assert_int_equal(host_stat(c, "f").st_mode & 07777, 0644);
+	assert_int_equal(fc_host_stat(c, "f").st_mode & 07777, 0644);
 }
 
 static void test_owner(void **state)
@@ -134,15 +111,15 @@ static void test_owner(void **state)
 			.valid = cases[i].valid, .uid = cases[i].uid, .gid = cases[i].gid};
 
 		assert_int_equal(fc_setattr(c, l.nodeid, &in), 0);
-		assert_int_equal(host_stat(c, "l").st_uid, cases[i].uid);
-		assert_int_equal(host_stat(c, "l").st_gid, cases[i].gid);
-		assert_int_equal(host_stat(c, "f").st_uid, 0);
+		assert_int_equal(fc_host_stat(c, "l").st_uid, cases[i].uid);
+		assert_int_equal(fc_host_stat(c, "l").st_gid, cases[i].gid);
+		assert_int_equal(fc_host_stat(c, "f").st_uid, 0);
 	}
 	/* A mode given with the owner is the last word. */
 	const struct fuse_setattr_in both = {
 		.valid = FATTR_UID | FATTR_MODE, .uid = 1000, .mode = 04755};
 	assert_int_equal(fc_setattr(c, f.nodeid, &both), 0);
-	assert_int_equal(host_stat(c, "f").st_mode & 07777, 04755);
+	assert_int_equal(fc_host_stat(c, "f").st_mode & 07777, 04755);
 }
 
 static void test_new_files_owner(void **state)
@@ -163,25 +140,25 @@ static void test_new_files_owner(void **state)
 	assert_int_equal(fc_mknod(c, FUSE_ROOT_ID, "p", S_IFIFO | 0666, 0, NULL), 0);
 	static const char *const names[] = {"f", "d", "l", "p"};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_int_equal(host_stat(c, names[i]).st_uid, 1000);
-		assert_int_equal(host_stat(c, names[i]).st_gid, 2000);
+		assert_int_equal(fc_host_stat(c, names[i]).st_uid, 1000);
+		assert_int_equal(fc_host_stat(c, names[i]).st_gid, 2000);
 	}
-	assert_int_equal(host_stat(c, "f").st_mode & 07777, 0644);
-	assert_int_equal(host_stat(c, "d").st_mode & 07777, 0755);
+	assert_int_equal(fc_host_stat(c, "f").st_mode & 07777, 0644);
+	assert_int_equal(fc_host_stat(c, "d").st_mode & 07777, 0755);
 
 	/* A setgid directory gives its group, and passes the bit on to directories. */
 	assert_int_equal(fchownat(c->dir_fd, "d", 0, 3000, 0), 0);
 	assert_int_equal(fchmodat(c->dir_fd, "d", 02777, 0), 0);
 	assert_int_equal(fc_mkdir(c, e.nodeid, "sub", 0755, NULL), 0);
-	assert_int_equal(host_stat(c, "d/sub").st_gid, 3000);
-	assert_int_equal(host_stat(c, "d/sub").st_uid, 1000);
-	assert_int_equal(host_stat(c, "d/sub").st_mode & 07777, 02755);
+	assert_int_equal(fc_host_stat(c, "d/sub").st_gid, 3000);
+	assert_int_equal(fc_host_stat(c, "d/sub").st_uid, 1000);
+	assert_int_equal(fc_host_stat(c, "d/sub").st_mode & 07777, 02755);
 
 	/* The server is itself again. */
 	AUTO_FD int fd = openat(c->dir_fd, "own", O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
 	assert_true(fd >= 0);
-	assert_int_equal(host_stat(c, "own").st_uid, 0);
-	assert_int_equal(host_stat(c, "own").st_mode & 07777, 0640);
+	assert_int_equal(fc_host_stat(c, "own").st_uid, 0);
+	assert_int_equal(fc_host_stat(c, "own").st_mode & 07777, 0640);
 	umask(old_mask);
 }
 
@@ -299,7 +276,7 @@ static void test_default_acl_replaces_umask(void **state)
 		skip();
 	/* The client's umask is 022: without the ACL this is 0644. */
 	assert_int_equal(fc_create(c, d.nodeid, "f", O_RDWR, 0666, &f), 0);
-	assert_int_equal(host_stat(c, "d/f").st_mode & 07777, 0664);
+	assert_int_equal(fc_host_stat(c, "d/f").st_mode & 07777, 0664);
 }
 
 static void test_acl_kills_setgid(void **state)
@@ -325,7 +302,7 @@ static void test_acl_kills_setgid(void **state)
 		assert_int_equal(fchmodat(c->dir_fd, "f", 02755, 0), 0);
 		if (fc_do(c, &m) == -EOPNOTSUPP)
 			skip();
-		assert_int_equal(host_stat(c, "f").st_mode & S_ISGID, kill ? 0 : S_ISGID);
+		assert_int_equal(fc_host_stat(c, "f").st_mode & S_ISGID, kill ? 0 : S_ISGID);
 	}
 }
 
@@ -386,7 +363,7 @@ static void test_umask_is_the_threads(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fc_setup, fc_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_setattr),
 		T(test_setattr_link),

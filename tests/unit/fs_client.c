@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -312,4 +313,37 @@ void fc_done(struct fs_client *c)
 	fc_end(c);
 	gmem_destroy(c->mem);
 	free(c->out);
+}
+
+int fc_setup(void **state)
+{
+	static struct fs_client client;
+
+	fc_init(&client, false);
+	*state = &client;
+	return 0;
+}
+
+int fc_setup_readonly(void **state)
+{
+	static struct fs_client client;
+
+	fc_init(&client, true);
+	*state = &client;
+	return 0;
+}
+
+int fc_teardown(void **state)
+{
+	fc_done(*state);
+	return 0;
+}
+
+struct stat fc_host_stat(const struct fs_client *c, const char *name)
+{
+	struct stat st;
+	int rc = fstatat(c->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW);
+
+	BUG_ON(rc < 0);
+	return st;
 }

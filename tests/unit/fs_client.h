@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "vmm/dev/fs/fs.h"
 #include "vmm/dev/fs/ops.h"
@@ -47,6 +48,13 @@ struct fc_msg {
 void fc_init(struct fs_client *c, bool readonly);
 /* Removes the directory. */
 void fc_done(struct fs_client *c);
+/* For cmocka: *state is a client. */
+int fc_setup(void **state);
+int fc_setup_readonly(void **state);
+int fc_teardown(void **state);
+
+/* What the host sees below the shared directory. */
+struct stat fc_host_stat(const struct fs_client *c, const char *name);
 
 /* The same in parts, for many short sessions in one memory: fc_memory once, then each with a new directory in `base`. */
 void fc_memory(struct fs_client *c);

@@ -20,21 +20,6 @@
 
 #define MANY 10000
 
-static int setup(void **state)
-{
-	static struct fs_client client;
-
-	fc_init(&client, false);
-	*state = &client;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fc_done(*state);
-	return 0;
-}
-
 static void fill_dir(const struct fs_client *c, int n)
 {
 	char name[16];
@@ -257,7 +242,7 @@ static void test_hostile(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fc_setup, fc_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_many_entries), T(test_two_readers), T(test_removed_while_read),
 		T(test_rewind),       T(test_hostile),

@@ -24,21 +24,6 @@
 #include "base/own.h"
 #include "tests/unit/fs_client.h"
 
-static int setup(void **state)
-{
-	static struct fs_client client;
-
-	fc_init(&client, false);
-	*state = &client;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fc_done(*state);
-	return 0;
-}
-
 static void test_names(void **state)
 {
 	static char name255[256], name256[257];
@@ -445,7 +430,7 @@ static void test_descriptors_run_out(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fc_setup, fc_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_names),
 		T(test_links_are_not_followed),

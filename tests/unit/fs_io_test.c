@@ -20,38 +20,6 @@
 #include "base/own.h"
 #include "tests/unit/fs_client.h"
 
-static int setup(void **state)
-{
-	static struct fs_client client;
-
-	fc_init(&client, false);
-	*state = &client;
-	return 0;
-}
-
-static int setup_readonly(void **state)
-{
-	static struct fs_client client;
-
-	fc_init(&client, true);
-	*state = &client;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fc_done(*state);
-	return 0;
-}
-
-static struct stat host_stat(const struct fs_client *c, const char *name)
-{
-	struct stat st;
-
-	assert_int_equal(fstatat(c->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW), 0);
-	return st;
-}
-
 static struct fs_create_out create(struct fs_client *c, const char *name, uint32_t mode)
 {
 	struct fs_create_out out;
@@ -77,7 +45,7 @@ static void test_read_write(void **state)
 	/* Short at the end, nothing behind it. */
 	assert_int_equal(fc_read(c, f.entry.nodeid, f.open.fh, big, 4096), 3);
 	assert_int_equal(fc_read(c, f.entry.nodeid, f.open.fh, big + 3, 4096), 0);
-	assert_int_equal(host_stat(c, "f").st_size, big + 3);
+	assert_int_equal(fc_host_stat(c, "f").st_size, big + 3);
 	assert_int_equal(fc_release(c, FUSE_RELEASE, f.entry.nodeid, f.open.fh), 0);
 	assert_int_equal(fc_read(c, f.entry.nodeid, f.open.fh, 0, 1), -EBADF);
 }
@@ -107,7 +75,7 @@ static void test_ranges(void **state)
 		rc = fc_read(c, f.entry.nodeid, f.open.fh, cases[i].offset, cases[i].size);
 		assert_int_equal(rc, cases[i].expected);
 	}
-	assert_int_equal(host_stat(c, "f").st_size, 2);
+	assert_int_equal(fc_host_stat(c, "f").st_size, 2);
 }
 
 static void test_append(void **state)
@@ -135,7 +103,7 @@ static void test_append(void **state)
 		in.flags = cases[i].flags;
 		in.write_flags = cases[i].write_flags;
 		assert_int_equal(fc_write(c, f.entry.nodeid, &in, "x"), 1);
-		assert_int_equal(host_stat(c, name).st_size, cases[i].size);
+		assert_int_equal(fc_host_stat(c, name).st_size, cases[i].size);
 	}
 }
 
@@ -151,10 +119,10 @@ static void test_create_open(void **state)
 	/* Another made it first: opened, not made. */
 	assert_int_equal(fc_create(c, FUSE_ROOT_ID, "f", O_RDWR, 0644, &g), 0);
 	assert_true(g.entry.nodeid == f.entry.nodeid);
-	assert_int_equal(host_stat(c, "f").st_size, 4);
-	assert_int_equal(host_stat(c, "f").st_mode & 07777, 0600);
+	assert_int_equal(fc_host_stat(c, "f").st_size, 4);
+	assert_int_equal(fc_host_stat(c, "f").st_mode & 07777, 0600);
 	assert_int_equal(fc_open(c, f.entry.nodeid, O_RDWR | O_TRUNC, &fh), 0);
-	assert_int_equal(host_stat(c, "f").st_size, 0);
+	assert_int_equal(fc_host_stat(c, "f").st_size, 0);
 	assert_int_equal(fc_open(c, f.entry.nodeid, O_ACCMODE, &fh), -EINVAL);
 	assert_int_equal(fc_open(c, FUSE_ROOT_ID, O_RDONLY, &fh), -EISDIR);
 	assert_int_equal(fc_opendir(c, f.entry.nodeid, &fh), -ENOTDIR);
@@ -188,8 +156,8 @@ static void test_tmpfile(void **state)
 				      .arg_len = sizeof(link_in),
 				      .name = "named"};
 	assert_int_equal(fc_do(c, &link_m), 0);
-	assert_int_equal(host_stat(c, "named").st_size, 3);
-	assert_int_equal(host_stat(c, "named").st_mode, S_IFREG | 0640);
+	assert_int_equal(fc_host_stat(c, "named").st_size, 3);
+	assert_int_equal(fc_host_stat(c, "named").st_mode, S_IFREG | 0640);
 }
 
 static void test_holes(void **state)
@@ -222,7 +190,7 @@ static void test_holes(void **state)
 					 .arg_len = sizeof(in)};
 
 		assert_int_equal(fc_do(c, &m), cases[i].expected);
-		assert_int_equal(host_stat(c, "f").st_size, cases[i].size);
+		assert_int_equal(fc_host_stat(c, "f").st_size, cases[i].size);
 	}
 
 	const struct fuse_write_in w = {.fh = f.open.fh, .offset = 40960, .size = 1};
@@ -307,14 +275,14 @@ static void test_kill_privileges(void **state)
 		const struct fuse_write_in in = {
 			.fh = f.open.fh, .size = 1, .write_flags = cases[i].write_flags};
 		assert_int_equal(fc_write(c, f.entry.nodeid, &in, "x"), 1);
-		assert_int_equal(host_stat(c, name).st_mode & 07777, cases[i].expected);
+		assert_int_equal(fc_host_stat(c, name).st_mode & 07777, cases[i].expected);
 
 		bool kill = cases[i].write_flags;
 		assert_int_equal(fchmodat(c->dir_fd, name, cases[i].mode, 0), 0);
 		const struct fuse_setattr_in set = {
 			.valid = FATTR_SIZE | (kill ? FATTR_KILL_SUIDGID : 0), .size = 1};
 		assert_int_equal(fc_setattr(c, f.entry.nodeid, &set), 0);
-		assert_int_equal(host_stat(c, name).st_mode & 07777, cases[i].expected);
+		assert_int_equal(fc_host_stat(c, name).st_mode & 07777, cases[i].expected);
 
 		assert_int_equal(fchmodat(c->dir_fd, name, cases[i].mode, 0), 0);
 		const struct fuse_open_in open_in = {
@@ -324,7 +292,7 @@ static void test_kill_privileges(void **state)
 					      .arg = &open_in,
 					      .arg_len = sizeof(open_in)};
 		assert_int_equal(fc_do(c, &open_m), 0);
-		assert_int_equal(host_stat(c, name).st_mode & 07777, cases[i].expected);
+		assert_int_equal(fc_host_stat(c, name).st_mode & 07777, cases[i].expected);
 
 		/* No flag travels with FALLOCATE: the caller's uid decides. */
 		fh = ((const struct fuse_open_out *)fc_body(c))->fh;
@@ -337,7 +305,7 @@ static void test_kill_privileges(void **state)
 		c->uid = kill ? 1000 : 0;
 		assert_int_equal(fc_do(c, &fa_m), 0);
 		c->uid = 0;
-		assert_int_equal(host_stat(c, name).st_mode & 07777, cases[i].expected);
+		assert_int_equal(fc_host_stat(c, name).st_mode & 07777, cases[i].expected);
 	}
 }
 
@@ -411,7 +379,7 @@ static void test_readonly(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fc_setup, fc_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_read_write),
 		T(test_ranges),
@@ -422,7 +390,7 @@ int main(void)
 		T(test_copy_range),
 		T(test_kill_privileges),
 		T(test_sync),
-		cmocka_unit_test_setup_teardown(test_readonly, setup_readonly, teardown),
+		cmocka_unit_test_setup_teardown(test_readonly, fc_setup_readonly, fc_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,21 +21,6 @@
 #include "base/own.h"
 #include "tests/unit/fs_client.h"
 
-static int setup(void **state)
-{
-	static struct fs_client client;
-
-	fc_init(&client, false);
-	*state = &client;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fc_done(*state);
-	return 0;
-}
-
 static mode_t host_mode(const struct fs_client *c, const char *name)
 {
 	struct stat st;
@@ -350,7 +335,7 @@ static int own_mounts(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fc_setup, fc_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_init),           T(test_before_init),  T(test_kinds),
 		T(test_tree),           T(test_rename),       T(test_forget_frees),
