@@ -84,87 +84,98 @@ static int make_guest(int *peers)
 	return guest;
 }
 
+/* As make_guest names them; and both with an address of their own, as they have once they are configured. */
 static const uint8_t device_macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 0x6e, 0x61, 0x63, 0x72, 0}};
+static const uint8_t own_macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 0, 0, 0, 0, 0x11}};
 
+/* A pod on the host, and the guest its network is made again in. */
+struct replay {
+	int pod, guest, pod_peers, guest_peers;
+	struct net_state pod_state;
+	struct network network;
+};
+
+static int setup(void **state)
+{
+	static struct replay r;
+
+	r = (struct replay){.pod_state = NET_STATE_INIT, .network = NETWORK_INIT};
+	r.pod = netns_pod(&r.pod_peers);
+	r.guest = make_guest(&r.guest_peers);
+	netns_read(r.pod, &r.pod_state);
+	*state = &r;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct replay *r = *state;
+
+	network_done(&r->network);
+	net_state_done(&r->pod_state);
+	for (int *fd = (int[]){r->pod, r->guest, r->pod_peers, r->guest_peers, -1}; *fd >= 0; fd++)
+		(void)close(*fd);
+	return 0;
+}
+
+static void replay(struct replay *r, const struct net_state *s, const uint8_t macs[2][6])
+{
+	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(s, macs);
+
+	configure(r->guest, m, &r->network);
+	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
+}
+
+static void assert_alike(const struct replay *r, const char *pod)
+{
+	AUTO_FREE char *guest = portrait(r->guest);
+
+	assert_string_equal(guest, pod);
+}
+
+/* The address the device was found by has been replaced: twice is as good as once only where it has one of its own. */
 static void test_replay(void **state)
 {
-	AUTO_NET_STATE struct net_state s = NET_STATE_INIT;
-	CLEANUP(network_done) struct network network = NETWORK_INIT;
-	AUTO_FD int peers = -1;
-	AUTO_FD int other_peers = -1;
-	AUTO_FD int pod = netns_pod(&peers);
-	AUTO_FD int guest = make_guest(&other_peers);
+	struct replay *r = *state;
+	AUTO_FREE char *want = portrait(r->pod);
 
-	(void)state;
-	netns_read(pod, &s);
-	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&s, device_macs);
-	AUTO_FREE char *want = portrait(pod);
-
-	configure(guest, m, &network);
-	AUTO_FREE char *have = portrait(guest);
-	assert_string_equal(have, want);
-
-	/* The address the device was found by has been replaced: twice is as good as once only where it has one of its own. */
-	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
-	m = request_of(&s, (const uint8_t[2][6]){{2, 0, 0, 0, 0, 0x10}, {2, 0, 0, 0, 0, 0x11}});
-	configure(guest, m, &network);
-	AUTO_FREE char *again = portrait(guest);
-	assert_string_equal(again, want);
-	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
+	replay(r, &r->pod_state, device_macs);
+	assert_alike(r, want);
+	replay(r, &r->pod_state, own_macs);
+	assert_alike(r, want);
 }
 
 static void test_take_back(void **state)
 {
-	AUTO_NET_STATE struct net_state before = NET_STATE_INIT;
 	AUTO_NET_STATE struct net_state after = NET_STATE_INIT;
-	CLEANUP(network_done) struct network network = NETWORK_INIT;
-	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 0, 0, 0, 0, 0x11}};
-	AUTO_FD int peers = -1;
-	AUTO_FD int other_peers = -1;
-	AUTO_FD int pod = netns_pod(&peers);
-	AUTO_FD int guest = make_guest(&other_peers);
+	struct replay *r = *state;
 
-	(void)state;
-	netns_read(pod, &before);
-	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&before, device_macs);
-	configure(guest, m, &network);
-	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
-	(void)netns_sh(guest,
+	replay(r, &r->pod_state, device_macs);
+	(void)netns_sh(r->guest,
 		       "ip route add 10.99.0.0/16 dev eth0; ip addr add 10.99.0.1/32 dev eth0");
-
 	(void)netns_sh(
-		pod,
+		r->pod,
 		"ip route del 10.50.0.0/16; ip route add 10.51.0.0/16 via 10.1.2.1 dev eth0;"
 		"ip addr del 192.168.7.7/16 dev net1; ip -6 addr add fd09::9/64 dev net1 nodad;"
 		"ip neigh del 10.1.2.1 dev eth0; ip link set eth0 mtu 1300");
-	netns_read(pod, &after);
-	m = request_of(&after, macs);
-	configure(guest, m, &network);
-	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
+	netns_read(r->pod, &after);
+	replay(r, &after, own_macs);
 	/* What the workload has made is still there; without it the two are alike. */
-	(void)netns_sh(guest,
+	(void)netns_sh(r->guest,
 		       "ip route del 10.99.0.0/16 dev eth0; ip addr del 10.99.0.1/32 dev eth0");
-	AUTO_FREE char *want = portrait(pod);
-	AUTO_FREE char *have = portrait(guest);
-	assert_string_equal(have, want);
+	AUTO_FREE char *want = portrait(r->pod);
+	assert_alike(r, want);
 }
 
 static void test_no_such_device(void **state)
 {
-	AUTO_NET_STATE struct net_state s = NET_STATE_INIT;
-	CLEANUP(network_done) struct network network = NETWORK_INIT;
 	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 9, 9, 9, 9, 9}};
-	AUTO_FD int peers = -1;
-	AUTO_FD int other_peers = -1;
-	AUTO_FD int pod = netns_pod(&peers);
-	AUTO_FD int guest = make_guest(&other_peers);
+	struct replay *r = *state;
 	struct err err = ERR_INIT;
+	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&r->pod_state, macs);
 
-	(void)state;
-	netns_read(pod, &s);
-	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&s, macs);
-	netns_enter(guest);
-	assert_int_equal(network_configure(&network, m, &err), -ENODEV);
+	netns_enter(r->guest);
+	assert_int_equal(network_configure(&r->network, m, &err), -ENODEV);
 	assert_non_null(strstr(err.text, "02:09:09:09:09:09 for 'net1'"));
 	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
 }
@@ -172,33 +183,21 @@ static void test_no_such_device(void **state)
 /* A device that is not used any more is out of sight, and comes back bare. */
 static void test_park(void **state)
 {
-	AUTO_NET_STATE struct net_state s = NET_STATE_INIT;
-	CLEANUP(network_done) struct network network = NETWORK_INIT;
-	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 0x10}, {2, 0, 0, 0, 0, 0x11}};
-	AUTO_FD int peers = -1;
-	AUTO_FD int other_peers = -1;
-	AUTO_FD int pod = netns_pod(&peers);
-	AUTO_FD int guest = make_guest(&other_peers);
+	struct replay *r = *state;
+	AUTO_FREE char *want = portrait(r->pod);
 
-	(void)state;
-	netns_read(pod, &s);
-	Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&s, device_macs);
-	configure(guest, m, &network);
-	nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
-	AUTO_FREE char *want = portrait(pod);
-
+	replay(r, &r->pod_state, device_macs);
 	for (int i = 0; i < 2; i++) {
-		m = request_of(&s, macs);
+		Nacre__Agent__V1__ConfigureNetworkRequest *m = request_of(&r->pod_state, own_macs);
 		const size_t routes = m->n_routes;
 
 		m->n_interfaces = m->n_routes = 0;
-		configure(guest, m, &network);
-		assert_string_equal(netns_sh(guest, "ip -o link | grep -v ': lo' || true"), "");
+		configure(r->guest, m, &r->network);
+		assert_string_equal(netns_sh(r->guest, "ip -o link | grep -v ': lo' || true"), "");
 		m->n_interfaces = 2;
 		m->n_routes = routes;
-		configure(guest, m, &network);
-		AUTO_FREE char *have = portrait(guest);
-		assert_string_equal(have, want);
+		configure(r->guest, m, &r->network);
+		assert_alike(r, want);
 		nacre__agent__v1__configure_network_request__free_unpacked(m, NULL);
 	}
 }
@@ -293,9 +292,11 @@ static void test_decode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode),    cmocka_unit_test(test_replay),
-		cmocka_unit_test(test_take_back), cmocka_unit_test(test_no_such_device),
-		cmocka_unit_test(test_park),
+		cmocka_unit_test(test_decode),
+		cmocka_unit_test_setup_teardown(test_replay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_take_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_such_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_park, setup, teardown),
 	};
 
 	netns_enter_private();
