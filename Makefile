@@ -464,28 +464,27 @@ $(O)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-# One program, two faces: what it is called by decides (argv[0]).
-$(O)/bin/nacre: $(O)/runtime/main.o $(O)/runtime.a $(O)/proto.a $(O)/config.a $(O)/base.a
+# $(call link,FLAGS,LIBRARIES)
+define link
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_RUNTIME)
+	$(Q)$(CC) $(CFLAGS) $(1) -o $@ $^ $(2)
+endef
+
+# One program, two faces: what it is called by decides (argv[0]).
+$(O)/bin/nacre: $(O)/runtime/main.o $(O)/runtime.a $(O)/proto.a $(O)/config.a $(O)/base.a
+	$(call link,$(LDFLAGS),$(LIBS_RUNTIME))
 	$(Q)ln -sf nacre $(@D)/containerd-shim-nacre-v2
 
 $(O)/bin/vmm: $(O)/vmm/main.o $(O)/vmm.a $(O)/base.a
-	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^ $(LIBS_VMM)
+	$(call link,$(if $(SAN),$(LDFLAGS),$(STATIC_PIE)),$(LIBS_VMM))
 
 $(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(O)/vmm.a $(O)/base.a
-	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(if $(SAN),$(LDFLAGS),$(STATIC_PIE)) -o $@ $^ $(LIBS_VMM)
+	$(call link,$(if $(SAN),$(LDFLAGS),$(STATIC_PIE)),$(LIBS_VMM))
 
 # Pid 1 of the guest: static, small, stripped.
 $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a $(O)/base.a
-	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(STATIC_PIE) -Wl,--gc-sections -s -o $@ $^ $(LIBS_AGENT)
+	$(call link,$(STATIC_PIE) -Wl$(comma)--gc-sections -s,$(LIBS_AGENT))
 
 # --- unit tests --------------------------------------------------------------------------------------------------------
 # Tests of virtio devices talk to them through a driver of our own.
@@ -522,15 +521,17 @@ GUEST := \
 GUEST_CFLAGS := -m32 -std=gnu17 -O2 $(WARN) -Wno-pointer-to-int-cast -ffreestanding -fno-pic -fno-stack-protector \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -mgeneral-regs-only
 
-$(O)/guests/%.o: tests/guests/%.c $(wildcard tests/guests/*.h)
+define compile_guest
 	$(call say,GUEST,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+endef
+
+$(O)/guests/%.o: tests/guests/%.c $(wildcard tests/guests/*.h)
+	$(compile_guest)
 
 $(O)/guests/%.o: tests/guests/%.S tests/guests/guest.h
-	$(call say,GUEST,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+	$(compile_guest)
 
 # The vmm takes 64-bit ELF, as kernels come; the code in it is the guest's affair.
 $(O)/guests/hostile: $(GUEST:%=$(O)/guests/%) tests/guests/guest.lds

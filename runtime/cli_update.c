@@ -1,4 +1,4 @@
-/* `nacre update`, `pause` and `resume`. Limits go to the monitor as the OCI "linux.resources" object that they are part of. */
+/* `nacre update`. Limits go to the monitor as the OCI "linux.resources" object that they are part of. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -134,29 +134,4 @@ int cli_update(struct cli *cli, int argc, char *const argv[], struct err *err)
 		  : monitor_update(
 			    &c, words[0],
 			    json_object_to_json_string_ext(resources, JSON_C_TO_STRING_PLAIN), err);
-}
-
-static int pause_or_resume(struct cli *cli, int argc, char *const argv[], bool pause,
-			   struct err *err)
-{
-	static const struct flag_def none[] = {{NULL, 0, FLAG_BOOL, NULL, NULL, NULL}};
-	AUTO_MONITOR_CLIENT struct monitor_client c = MONITOR_CLIENT_INIT;
-	char *const *words = NULL;
-	int nwords = 0;
-	int rc = cli_args(argc, argv, none, 1, 1, &words, &nwords, err);
-
-	if (rc)
-		return rc < 0 ? rc : 0;
-	rc = lifecycle_connect(cli->root, words[0], &c, err);
-	return rc ? rc : monitor_pause(&c, words[0], pause, err);
-}
-
-int cli_pause(struct cli *cli, int argc, char *const argv[], struct err *err)
-{
-	return pause_or_resume(cli, argc, argv, true, err);
-}
-
-int cli_resume(struct cli *cli, int argc, char *const argv[], struct err *err)
-{
-	return pause_or_resume(cli, argc, argv, false, err);
 }
