@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "tests/unit/bzimage.h"
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/kernel.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -32,26 +33,12 @@ static struct image file_of(const void *data, size_t len, size_t size)
 	return f;
 }
 
-/* The smallest bzImage: a setup sector and 16 bytes of kernel. */
 static struct image bzimage(uint32_t initrd_max)
 {
-	uint8_t bytes[2 * 512 + 16] = {0};
-	struct setup_header h = {
-		.setup_sects = 1,
-		.syssize = 1,
-		.boot_flag = 0xaa55,
-		.jump = 0x6aeb,
-		.header = 0x53726448,
-		.version = 0x20f,
-		.loadflags = LOADED_HIGH,
-		.initrd_addr_max = initrd_max,
-		.cmdline_size = 100,
-		.pref_address = MIB,
-		.init_size = (uint32_t)MIB,
-	};
+	uint8_t bytes[BZIMAGE_KERNEL_OFF + 16] = {0};
 
-	memcpy(bytes + 0x1f1, &h, sizeof(h));
-	memcpy(bytes + 1024, "kernel kernel 16", 16);
+	bzimage_head(bytes, 16, initrd_max, 100);
+	memcpy(bytes + BZIMAGE_KERNEL_OFF, "kernel kernel 16", 16);
 	return file_of(bytes, sizeof(bytes), sizeof(bytes));
 }
 

@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <asm/bootparam.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "tests/unit/bzimage.h"
 #include "vmm/gmem.h"
 #include "vmm/machine.h"
 #include "vmm/machine_state.h"
@@ -97,26 +97,13 @@ static void on_end(void *arg, enum guest_end end, const char *detail UNUSED)
 	f->end = end;
 }
 
-/* The smallest bzImage: a setup sector and the guest. */
 static void make_kernel(struct fixture *f, const uint8_t *code)
 {
-	uint8_t bytes[2 * 512 + 256] = {0};
-	struct setup_header h = {
-		.setup_sects = 1,
-		.syssize = 16,
-		.boot_flag = 0xaa55,
-		.jump = 0x6aeb,
-		.header = 0x53726448,
-		.version = 0x20f,
-		.loadflags = LOADED_HIGH,
-		.initrd_addr_max = UINT32_MAX,
-		.cmdline_size = 4095, /* room to name all slots, more than Linux has */
-		.pref_address = MIB,
-		.init_size = (uint32_t)MIB,
-	};
+	uint8_t bytes[BZIMAGE_KERNEL_OFF + 256] = {0};
 
-	memcpy(bytes + 0x1f1, &h, sizeof(h));
-	memcpy(bytes + 1024, code, (size_t)(guest_end - code));
+	/* Room to name all slots, more than Linux has. */
+	bzimage_head(bytes, 256, UINT32_MAX, 4095);
+	memcpy(bytes + BZIMAGE_KERNEL_OFF, code, (size_t)(guest_end - code));
 	f->kernel_fd = memfd_create("kernel", MFD_CLOEXEC);
 	assert_int_equal(write(f->kernel_fd, bytes, sizeof(bytes)), sizeof(bytes));
 	(void)snprintf(f->path, sizeof(f->path), "/proc/self/fd/%d", f->kernel_fd);
