@@ -89,8 +89,6 @@ void ttrpc_fail(struct ttrpc_request *req, enum ttrpc_code code, const char *fmt
 void ttrpc_fail_err(struct ttrpc_request *req, const struct err *err);
 /* Called instead of an answer when the connection goes first; the request must not be used after. */
 void ttrpc_on_cancel(struct ttrpc_request *req, void (*fn)(void *arg), void *arg);
-/* Connection arg of this request's connection. */
-struct ttrpc_conn *ttrpc_request_conn(struct ttrpc_request *req);
 
 /* --- calling --------------------------------------------------------------------------------------------------- */
 /* status->code 0: payload is the answer (lent). Otherwise status has errno and the peer's words. Always called once. */

@@ -148,11 +148,6 @@ void ttrpc_on_cancel(struct ttrpc_request *req, void (*fn)(void *arg), void *arg
 	req->cancel_arg = arg;
 }
 
-struct ttrpc_conn *ttrpc_request_conn(struct ttrpc_request *req)
-{
-	return req->conn;
-}
-
 void conn_cancel_requests(struct ttrpc_conn *conn)
 {
 	while (!TAILQ_EMPTY(&conn->serving)) {

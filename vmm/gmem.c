@@ -20,7 +20,6 @@ struct gmem_map {
 
 struct gmem {
 	size_t n;
-	uint64_t total_bytes;
 	struct gmem_map map[GMEM_MAX_REGIONS];
 };
 
@@ -85,7 +84,6 @@ int gmem_create(const struct gmem_range *ranges, size_t n, struct gmem **out, st
 		rc = map_region(&mem->map[i], &ranges[i], err);
 		if (rc < 0)
 			return rc;
-		mem->total_bytes += ranges[i].len_bytes;
 	}
 	*out = TAKE_PTR(&mem);
 	return 0;
@@ -138,16 +136,6 @@ bool gmem_write(struct gmem *mem, struct gpa at, const void *src, size_t len)
 	return true;
 }
 
-bool gmem_zero(struct gmem *mem, struct gpa at, size_t len)
-{
-	void *host = gmem_span(mem, at, len);
-
-	if (!host)
-		return false;
-	memset(host, 0, len);
-	return true;
-}
-
 void gmem_clear(struct gmem *mem)
 {
 	for (size_t i = 0; i < mem->n; i++) {
@@ -168,9 +156,4 @@ struct gmem_range gmem_region(const struct gmem *mem, size_t i, void **host)
 	BUG_ON(i >= mem->n);
 	*host = mem->map[i].host;
 	return mem->map[i].range;
-}
-
-uint64_t gmem_total_bytes(const struct gmem *mem)
-{
-	return mem->total_bytes;
 }

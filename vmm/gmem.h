@@ -43,7 +43,6 @@ DEFINE_OWNER(gmem_destroy, struct gmem)
 /* false when [at, at+len) is not inside one RAM region; nothing is copied then (read: *dst untouched). */
 bool gmem_read(const struct gmem *mem, struct gpa at, void *dst, size_t len) MUST_CHECK;
 bool gmem_write(struct gmem *mem, struct gpa at, const void *src, size_t len) MUST_CHECK;
-bool gmem_zero(struct gmem *mem, struct gpa at, size_t len) MUST_CHECK;
 
 /* All RAM reads as zero again, and its pages go back to the host. No other thread runs in the guest or in a device. */
 void gmem_clear(struct gmem *mem);
@@ -82,8 +81,5 @@ static inline bool gmem_store16(struct gmem *mem, struct gpa at, uint16_t value)
 /* Regions in address order, for KVM memory slots and boot tables. host is for the KVM slot only. */
 size_t gmem_region_count(const struct gmem *mem);
 struct gmem_range gmem_region(const struct gmem *mem, size_t i, void **host);
-
-/* Sum of the regions' lengths. */
-uint64_t gmem_total_bytes(const struct gmem *mem);
 
 #endif

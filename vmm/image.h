@@ -20,11 +20,6 @@ struct image {
 	const char *path; /* for messages; borrowed */
 };
 
-#define IMAGE_INIT                                                                                 \
-	{                                                                                          \
-		.fd = -1                                                                           \
-	}
-
 int image_open(const char *path, struct image *out, struct err *err) MUST_CHECK;
 /* The same for what is open already; takes `fd`, also on failure. */
 int image_take(int fd, const char *path, struct image *out, struct err *err) MUST_CHECK;

@@ -37,6 +37,5 @@ int jail_enter(const struct jail *jail, bool threads, struct err *err) MUST_CHEC
  */
 void jail_thread(enum thread_kind kind);
 void jail_done(struct jail *jail);
-#define AUTO_JAIL CLEANUP(jail_done)
 
 #endif

@@ -98,7 +98,6 @@ int machine_start(struct machine *m, struct err *err) MUST_CHECK;
 #define MACHINE_REST_MS 10000
 int machine_pause(struct machine *m, struct err *err) MUST_CHECK;
 int machine_resume(struct machine *m, struct err *err) MUST_CHECK;
-bool machine_paused(const struct machine *m);
 
 /*
  * The whole machine back to its first instruction: a fresh VM with fresh vCPUs, devices reset, memory zero, the kernel loaded

@@ -23,6 +23,5 @@ int machine_config_open(const struct options *options, struct backends *backends
 int machine_config_jail(struct machine_config *config, const struct jail *jail,
 			struct err *err) MUST_CHECK;
 void machine_config_done(struct machine_config *config);
-#define AUTO_MACHINE_CONFIG CLEANUP(machine_config_done)
 
 #endif

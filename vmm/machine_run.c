@@ -89,11 +89,6 @@ int machine_resume(struct machine *m, struct err *err UNUSED)
 	return 0;
 }
 
-bool machine_paused(const struct machine *m)
-{
-	return m->paused;
-}
-
 /* A VM with vCPUs, as they were before the first boot; not connected to anything yet. */
 struct fresh {
 	struct kvm *kvm;

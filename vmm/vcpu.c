@@ -32,21 +32,6 @@ struct vcpu {
 	bool resting; /* the thread is outside the guest and its devices, and stays so */
 };
 
-const char *guest_end_name(enum guest_end end)
-{
-	switch (end) {
-	case GUEST_RESET:
-		return "reset";
-	case GUEST_SHUTDOWN:
-		return "shutdown";
-	case GUEST_TRIPLE_FAULT:
-		return "triple-fault";
-	case GUEST_INTERNAL_ERROR:
-		return "internal-error";
-	}
-	return "unknown";
-}
-
 int vcpu_create(struct kvm *kvm, uint32_t idx, const struct vcpu_env *env, struct vcpu **out,
 		struct err *err)
 {

@@ -34,9 +34,6 @@ enum guest_end {
 	GUEST_INTERNAL_ERROR, /* KVM could not go on; the detail says why */
 };
 
-/* The word for messages: "reset", "shutdown", "triple-fault", "internal-error". */
-const char *guest_end_name(enum guest_end end);
-
 struct vcpu;
 
 struct vcpu_env {

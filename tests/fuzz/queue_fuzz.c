@@ -54,7 +54,6 @@ static void run(struct gmem *mem, struct vq_chain *chain, uint8_t how)
 		else
 			vq_push(chain);
 		(void)vq_wants_interrupt(&q);
-		(void)vq_set_notify(&q, how & 8);
 	}
 	if (q.broken != (q.why != NULL))
 		abort();

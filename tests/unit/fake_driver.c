@@ -249,11 +249,6 @@ uint16_t fake_avail_event(const struct fake_driver *d, uint16_t queue)
 	return get16(d, q->used.v + RING_SLOTS_OFF + 8ULL * q->size);
 }
 
-uint16_t fake_used_flags(const struct fake_driver *d, uint16_t queue)
-{
-	return get16(d, d->queues[queue].used.v);
-}
-
 static int64_t now_ms(void)
 {
 	struct timespec t;

@@ -87,7 +87,6 @@ void fake_used_event(struct fake_driver *d, uint16_t queue, uint16_t idx);
 void fake_avail_flags(struct fake_driver *d, uint16_t queue, uint16_t flags);
 /* What the device tells the driver: avail_event, or the used ring's flags. */
 uint16_t fake_avail_event(const struct fake_driver *d, uint16_t queue);
-uint16_t fake_used_flags(const struct fake_driver *d, uint16_t queue);
 
 /* Notifies and runs the loop until it is quiet. */
 void fake_kick(struct fake_driver *d, uint16_t queue);

@@ -224,12 +224,12 @@ static void test_pause(void **state)
 	for (int i = 0; i < 20; i++) {
 		assert_true(counts(&f));
 		assert_int_equal(machine_pause(f.m, NULL), 0);
-		assert_true(machine_paused(f.m));
+		assert_true(f.m->paused);
 		assert_int_equal(machine_pause(f.m, NULL), 0);
 		assert_true(stands_still(&f));
 		assert_int_equal(machine_resume(f.m, NULL), 0);
 		assert_int_equal(machine_resume(f.m, NULL), 0);
-		assert_false(machine_paused(f.m));
+		assert_false(f.m->paused);
 	}
 	assert_int_equal(machine_pause(f.m, NULL), 0);
 	destroy(&f); /* a paused one ends too */
@@ -337,7 +337,7 @@ static void test_reset(void **state)
 	/* Paused: it waits at its first instruction. */
 	assert_int_equal(machine_pause(f.m, NULL), 0);
 	assert_int_equal(machine_reset(f.m, NULL), 0);
-	assert_true(machine_paused(f.m));
+	assert_true(f.m->paused);
 	assert_true(stands_still(&f));
 	assert_int_equal(peek(&f, STAIN), 0);
 	assert_int_equal(machine_resume(f.m, NULL), 0);

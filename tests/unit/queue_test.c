@@ -365,42 +365,22 @@ static void test_interrupt_flag(void **state)
 	assert_false(vq_wants_interrupt(&f->q));
 }
 
-static void test_notify_event_idx(void **state)
+/* An empty queue asks for the next one by itself. */
+static void test_notify(void **state)
 {
 	struct fixture *f = *state;
-	struct fake_seg seg = buf16(false);
 
 	start(f, true, true);
-	/* An empty queue asks for the next one by itself, unless notifications are off. */
 	push_n(f, 2);
 	assert_false(vq_pop(&f->q, &f->chain));
 	assert_int_equal(fake_avail_event(&f->d, 0), 2);
-	assert_false(vq_set_notify(&f->q, false));
 	push_n(f, 1);
-	assert_false(vq_pop(&f->q, &f->chain));
 	assert_int_equal(fake_avail_event(&f->d, 0), 2);
-	assert_false(vq_set_notify(&f->q, true));
+	assert_false(vq_pop(&f->q, &f->chain));
 	assert_int_equal(fake_avail_event(&f->d, 0), 3);
-	/* Came while notifications were off: found out when they go on. */
-	assert_false(vq_set_notify(&f->q, false));
-	fake_add(&f->d, 0, &seg, 1);
-	assert_true(vq_set_notify(&f->q, true));
-	assert_true(vq_pop(&f->q, &f->chain));
 }
 
-static void test_notify_flag(void **state)
-{
-	struct fixture *f = *state;
-
-	start(f, false, true);
-	assert_int_equal(fake_used_flags(&f->d, 0), 0);
-	assert_false(vq_set_notify(&f->q, false));
-	assert_int_equal(fake_used_flags(&f->d, 0), VRING_USED_F_NO_NOTIFY);
-	assert_false(vq_set_notify(&f->q, true));
-	assert_int_equal(fake_used_flags(&f->d, 0), 0);
-}
-
-/* What ends a kick must end its loops too, or a device spins on "more came meanwhile". */
+/* What ends a kick must end its loops too. */
 static void test_budget(void **state)
 {
 	struct fixture *f = *state;
@@ -415,9 +395,7 @@ static void test_budget(void **state)
 	assert_true(vq_pop(&f->q, &f->chain));
 	assert_true(vq_pop(&f->q, &f->chain));
 	assert_false(vq_pop(&f->q, &f->chain));
-	assert_false(vq_set_notify(&f->q, true));
 	f->q.budget = VQ_NO_BUDGET;
-	assert_true(vq_set_notify(&f->q, true));
 	assert_true(vq_pop(&f->q, &f->chain));
 	assert_int_equal(f->q.budget, VQ_NO_BUDGET);
 }
@@ -544,8 +522,7 @@ int main(void)
 		CASE(test_push_after_stop),
 		CASE(test_interrupt_event_idx),
 		CASE(test_interrupt_flag),
-		CASE(test_notify_event_idx),
-		CASE(test_notify_flag),
+		CASE(test_notify),
 		CASE(test_budget),
 		CASE(test_read),
 		CASE(test_write),

@@ -91,7 +91,6 @@ bool vq_start(struct vq *q, struct gmem *mem, bool event_idx, bool indirect)
 	q->broken = false;
 	q->why = NULL;
 	q->avail_next = q->used_next = q->signalled = 0;
-	q->notify_off = false;
 	q->budget = VQ_NO_BUDGET;
 	q->ready = true;
 	return true;
@@ -217,21 +216,6 @@ static void notify_arm(struct vq *q)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-bool vq_set_notify(struct vq *q, bool on)
-{
-	if (!q->ready || q->broken)
-		return false;
-	q->notify_off = !on;
-	if (on) {
-		notify_arm(q);
-		return avail_pending(q) > 0 && q->budget > 0;
-	}
-	/* With EVENT_IDX an event index that stays behind is as good as the flag. */
-	if (!q->event_idx && !gmem_store16(q->mem, q->used, VRING_USED_F_NO_NOTIFY))
-		vq_break(q, "used ring outside RAM");
-	return false;
-}
-
 bool vq_pop(struct vq *q, struct vq_chain *out)
 {
 	uint16_t head;
@@ -239,7 +223,7 @@ bool vq_pop(struct vq *q, struct vq_chain *out)
 	if (!q->ready || q->broken || q->budget == 0)
 		return false;
 	if (avail_pending(q) == 0) {
-		if (q->broken || q->notify_off)
+		if (q->broken)
 			return false;
 		notify_arm(q);
 		if (avail_pending(q) == 0)

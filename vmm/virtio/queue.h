@@ -35,7 +35,6 @@ struct vq {
 	uint16_t avail_next; /* next avail ring index to look at */
 	uint16_t used_next;  /* next used ring index to fill */
 	uint16_t signalled;  /* used index when an interrupt was last thought about */
-	bool notify_off;     /* by vq_set_notify */
 	/* Requests vq_pop may still hand out, VQ_NO_BUDGET outside of a kick: see virtio.c. */
 	uint32_t budget;
 	const char *why; /* the broken rule, a constant; NULL unless broken */
@@ -97,11 +96,6 @@ void vq_push_all(struct vq *q, const struct vq_used *used, size_t n);
 
 /* After a batch of pushes: does the driver want an interrupt (EVENT_IDX or the avail flag)? */
 bool vq_wants_interrupt(struct vq *q);
-/*
- * Turns driver notifications off (while a batch is worked on) or on. Returns true when on and requests came meanwhile
- * that vq_pop would hand out now.
- */
-bool vq_set_notify(struct vq *q, bool on);
 
 /* --- a chain's bytes: each call goes on where the last one stopped ------------------------------------------- */
 
