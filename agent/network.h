@@ -34,13 +34,9 @@ struct network {
 void network_done(struct network *n);
 
 /*
- * Makes the wish true, by a socket of the pod's namespace, which is the caller's. What was applied before and is not wished any
- * more is taken back. On failure `applied` has all that may be there of either.
+ * Makes what is requested true in the pod's namespace, which is the caller's. What was applied before and is not wished any more
+ * is taken back. On failure `applied` has all that may be there of either.
  */
-int network_apply(struct network *n, struct nl_socket *s, struct net_state *wish,
-		  struct err *err) MUST_CHECK;
-
-/* Both, with a socket of its own. */
 int network_configure(struct network *n, const struct Nacre__Agent__V1__ConfigureNetworkRequest *in,
 		      struct err *err) MUST_CHECK;
 

@@ -139,7 +139,7 @@ static void take_back(struct nl_socket *s, const struct net_state *old,
 	take_back_addresses(s, old, wish);
 }
 
-int network_apply(struct network *n, struct nl_socket *s, struct net_state *wish, struct err *err)
+static int apply(struct network *n, struct nl_socket *s, struct net_state *wish, struct err *err)
 {
 	AUTO_NET_STATE struct net_state have = NET_STATE_INIT;
 	int rc = network_park_fetch(n, wish, err);
@@ -171,5 +171,5 @@ int network_configure(struct network *n, const Nacre__Agent__V1__ConfigureNetwor
 
 	if (!rc)
 		rc = nl_open(&s, 0, err);
-	return rc ? rc : network_apply(n, &s, &wish, err);
+	return rc ? rc : apply(n, &s, &wish, err);
 }

@@ -33,8 +33,8 @@ static bool add_annotations(struct json_object *o, const struct oci_spec *spec)
 	return add(o, "annotations", map);
 }
 
-int oci_state_json(const struct oci_spec *spec, const char *id, const char *bundle,
-		   const char *status, pid_t pid, char **out, struct err *err)
+static int state_json(const struct oci_spec *spec, const char *id, const char *bundle,
+		      const char *status, pid_t pid, char **out, struct err *err)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	bool whole = o && add(o, "ociVersion", json_object_new_string(spec->oci_version)) &&
@@ -57,7 +57,7 @@ int oci_state_open(const struct oci_spec *spec, const char *id, const char *bund
 {
 	AUTO_FREE char *text = NULL;
 	AUTO_FD int file = -1;
-	int ret = oci_state_json(spec, id, bundle, status, pid, &text, err);
+	int ret = state_json(spec, id, bundle, status, pid, &text, err);
 
 	if (ret < 0)
 		return ret;

@@ -11,11 +11,10 @@
 /* Where the guest's copy of a spec with startContainer hooks says what the bundle is called on the host. */
 #define OCI_ANNOTATION_BUNDLE "nacre.bundle"
 
-/* pid 0: none, the container has stopped. *out is the caller's. */
-int oci_state_json(const struct oci_spec *spec, const char *id, const char *bundle,
-		   const char *status, pid_t pid, char **out, struct err *err) MUST_CHECK;
-
-/* The same as a file to be read from its start: a reader that does not come holds up nobody. */
+/*
+ * As a file to be read from its start: a reader that does not come holds up nobody. pid 0: none, the container has stopped.
+ * *fd is the caller's.
+ */
 int oci_state_open(const struct oci_spec *spec, const char *id, const char *bundle,
 		   const char *status, pid_t pid, int *fd, struct err *err) MUST_CHECK;
 

@@ -7,7 +7,7 @@
 
 #include "base/own.h"
 
-const char *backend_kind_name(enum backend_kind kind)
+static const char *kind_name(enum backend_kind kind)
 {
 	switch (kind) {
 	case BACKEND_DRIVE:
@@ -46,7 +46,7 @@ int backends_add(struct backends *b, enum backend_kind kind, const char *id, con
 		 struct backend **out, struct err *err)
 {
 	CLEANUP(own_destroy) struct backend *backend = NULL;
-	const char *what = backend_kind_name(kind);
+	const char *what = kind_name(kind);
 
 	if (!*id || strlen(id) >= BACKEND_ID_BYTES)
 		return err_say(err, EINVAL, "a %s has a name of 1 to %d bytes", what,
@@ -83,8 +83,8 @@ void backends_drop(struct backends *b, struct backend *backend)
 int backends_remove(struct backends *b, struct backend *backend, struct err *err)
 {
 	if (backend->user[0])
-		return err_say(err, EBUSY, "the %s '%s' is used by '%s'",
-			       backend_kind_name(backend->kind), backend->id, backend->user);
+		return err_say(err, EBUSY, "the %s '%s' is used by '%s'", kind_name(backend->kind),
+			       backend->id, backend->user);
 	backends_drop(b, backend);
 	return 0;
 }
@@ -95,10 +95,10 @@ int backends_claim(struct backends *b, enum backend_kind kind, const char *id, c
 	struct backend *backend = backends_find(b, kind, id);
 
 	if (!backend)
-		return err_say(err, ENOENT, "there is no %s '%s'", backend_kind_name(kind), id);
+		return err_say(err, ENOENT, "there is no %s '%s'", kind_name(kind), id);
 	if (backend->user[0])
-		return err_say(err, EBUSY, "the %s '%s' is used by '%s'", backend_kind_name(kind),
-			       id, backend->user);
+		return err_say(err, EBUSY, "the %s '%s' is used by '%s'", kind_name(kind), id,
+			       backend->user);
 	(void)snprintf(backend->user, sizeof(backend->user), "%s", user);
 	*out = backend;
 	return 0;

@@ -47,9 +47,6 @@ struct backends {
 
 void backends_done(struct backends *b);
 
-/* "drive", "netdev", "chardev" */
-const char *backend_kind_name(enum backend_kind kind);
-
 /* NULL when there is none. */
 struct backend *backends_find(const struct backends *b, enum backend_kind kind, const char *id);
 /* An empty one under a name that is free. `file` is copied. */

@@ -74,7 +74,8 @@ static int parse_chardev(struct options *o, const char *arg, struct err *err)
 	return add_chardev(o, &c, "-chardev", err);
 }
 
-int options_add_monitor(struct options *o, const char *chardev, struct err *err)
+/* What QMP is spoken over. */
+static int add_monitor(struct options *o, const char *chardev, struct err *err)
 {
 	if (o->nmonitors == OPTIONS_MAX_MONITORS)
 		return err_say(err, E2BIG, "QMP can listen at %d sockets", OPTIONS_MAX_MONITORS);
@@ -110,7 +111,7 @@ static int parse_mon(struct options *o, const char *arg, struct err *err)
 			"-mon %s: chardev= and mode=control are needed: the human monitor is not "
 			"there",
 			arg);
-	return options_add_monitor(o, m.chardev, err);
+	return add_monitor(o, m.chardev, err);
 }
 
 /* "unix:PATH,server,nowait": short for a chardev and a -mon. */
@@ -140,7 +141,7 @@ static int parse_qmp(struct options *o, const char *arg, struct err *err)
 	if (!c.id)
 		return -err->code;
 	rc = add_chardev(o, &c, "-qmp", err);
-	return rc < 0 ? rc : options_add_monitor(o, c.id, err);
+	return rc < 0 ? rc : add_monitor(o, c.id, err);
 }
 
 static int parse_serial(struct options *o, const char *arg, struct err *err)

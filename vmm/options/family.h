@@ -27,8 +27,6 @@ extern const struct option_family options_of_control;  /* QMP, console, monitor 
 char *options_copy(struct options *o, const char *arg, struct err *err);
 /* "-OPTION N": the number of an open descriptor. */
 int options_fd(const char *option, const char *arg, int64_t *out, struct err *err) MUST_CHECK;
-/* Adds what QMP is spoken over: the name of a chardev. */
-int options_add_monitor(struct options *o, const char *chardev, struct err *err) MUST_CHECK;
 
 /* "-device virtconsole,": cuts `props` up, which is a copy. */
 int options_add_console(struct options *o, char *props, struct err *err) MUST_CHECK;
