@@ -202,6 +202,14 @@ VMM := \
 
 RUNTIME := \
 	runtime/agent_client.o \
+	runtime/broker.o \
+	runtime/broker_ask.o \
+	runtime/broker_containers.o \
+	runtime/broker_network.o \
+	runtime/broker_policy.o \
+	runtime/broker_serve.o \
+	runtime/broker_streams.o \
+	runtime/broker_wire.o \
 	runtime/cli.o \
 	runtime/cli_args.o \
 	runtime/cli_check.o \
@@ -212,6 +220,8 @@ RUNTIME := \
 	runtime/console_ring.o \
 	runtime/container.o \
 	runtime/container_control.o \
+	runtime/container_create.o \
+	runtime/container_delete.o \
 	runtime/events.o \
 	runtime/flags.o \
 	runtime/guest_stream.o \
@@ -226,6 +236,7 @@ RUNTIME := \
 	runtime/monitor_spawn.o \
 	runtime/mount_points.o \
 	runtime/network.o \
+	runtime/network_join.o \
 	runtime/network_look.o \
 	runtime/network_message.o \
 	runtime/network_nics.o \
@@ -243,8 +254,10 @@ RUNTIME := \
 	runtime/resources.o \
 	runtime/rootfs_mount.o \
 	runtime/sandbox.o \
+	runtime/sandbox_boot.o \
 	runtime/sandbox_cgroup.o \
 	runtime/sandbox_network.o \
+	runtime/sandbox_stop.o \
 	runtime/shared_tree.o \
 	runtime/shim.o \
 	runtime/shim_delete.o \
@@ -307,6 +320,7 @@ FUZZ_TARGETS := \
 	agent_reply_fuzz \
 	blk_fuzz \
 	boot_fuzz \
+	broker_fuzz \
 	console_fuzz \
 	fuse_fuzz \
 	mmio_fuzz \
@@ -336,6 +350,7 @@ UNIT_TESTS := \
 	block_engine_test \
 	boot_image_test \
 	boot_load_test \
+	broker_test \
 	cli_test \
 	cmdline_test \
 	config_test \
@@ -383,6 +398,11 @@ UNIT_TESTS := \
 	vsock_data_test \
 	vsock_hostile_test \
 	vsock_test
+
+BROKER_TESTS := \
+	broker_test \
+	hostile_agent_test \
+	sandbox_test
 
 NETNS_TESTS := \
 	netlink_test \
@@ -490,6 +510,7 @@ $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a 
 # Tests of virtio devices talk to them through a driver of our own.
 $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
 $(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
+$(BROKER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/broker_fixture.o
 $(NETNS_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/netns.o
 $(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
 $(NET_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/net_fixture.o

@@ -39,6 +39,11 @@ void log_prepare(void)
 	tzset(); /* else the first gmtime_r(3) looks for /etc/localtime */
 }
 
+int log_fd(void)
+{
+	return sink_fd;
+}
+
 void log_set_level(enum log_level level)
 {
 	max_level = level;

@@ -19,6 +19,8 @@ void log_init(int fd, enum log_level level, enum log_format format);
 void log_prepare(void);
 /* For one who learns the level later, still before there is a second thread. */
 void log_set_level(enum log_level level);
+/* Where the lines go, for one who closes all else. */
+int log_fd(void);
 
 void log_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);

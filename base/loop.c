@@ -212,6 +212,12 @@ int loop_add_child(struct loop *loop, pid_t pid, loop_child_fn fn, void *arg,
 	return ret;
 }
 
+void loop_kill_child(const struct loop_source *src)
+{
+	if (src && src->kind == SOURCE_CHILD)
+		(void)syscall(SYS_pidfd_send_signal, src->fd, SIGKILL, NULL, 0);
+}
+
 void loop_remove(struct loop_source *src)
 {
 	if (!src || src->dead)

@@ -46,6 +46,9 @@ int loop_add_signals(struct loop *loop, const sigset_t *set, loop_signal_fn fn, 
 int loop_add_child(struct loop *loop, pid_t pid, loop_child_fn fn, void *arg,
 		   struct loop_source **out, struct err *err) MUST_CHECK;
 
+/* SIGKILL by the descriptor of the process, which cannot have become another one. NULL is fine. */
+void loop_kill_child(const struct loop_source *src);
+
 /* NULL is fine. Not to be called for a child source that has fired. */
 void loop_remove(struct loop_source *src);
 

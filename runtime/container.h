@@ -27,12 +27,11 @@ struct container {
 	struct container_plan *plan;
 	struct process *init;  /* a counted reference, taken back when the container is removed */
 	struct process *execs; /* each a counted reference */
-	size_t nrootfs_mounts; /* made at plan->rootfs_host */
-	bool shared;           /* its binds are in the shared tree */
 	bool deleting;
 	bool paused;
 	bool hooked;            /* its create hooks were begun: poststop hooks are due */
 	pid_t stub_pid;         /* announced by the caller, 0: none */
+	uint32_t number;        /* by which the broker knows it; 0: not yet */
 	struct container *next; /* in sandbox->containers */
 };
 

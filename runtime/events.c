@@ -4,13 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "agent-proto/containerd.pb-c.h"
 #include "agent-proto/ttrpc.h"
 #include "base/log.h"
-#include "runtime/unix_socket.h"
 
 #define EVENTS_SERVICE    "containerd.services.events.ttrpc.v1.Events"
 #define EVENTS_TIMEOUT_MS 5000
@@ -29,7 +27,9 @@ struct event {
 
 struct events {
 	struct loop *loop;
-	char *address, *namespace_;
+	events_connect_fn connect;
+	void *connect_arg;
+	char *namespace_;
 	struct ttrpc_conn *conn;
 	struct event *head, **tail;
 	unsigned int queued;
@@ -62,7 +62,6 @@ void events_destroy(struct events *e)
 	e->on_idle = NULL;
 	ttrpc_conn_destroy(conn);
 	loop_remove(e->kick);
-	free(e->address);
 	free(e->namespace_);
 	free(e);
 }
@@ -105,7 +104,7 @@ static int connect_now(struct events *e, struct err *err)
 
 	if (e->conn)
 		return 0;
-	int rc = unix_connect(e->address, SOCK_NONBLOCK, &fd, err);
+	int rc = e->connect(e->connect_arg, &fd, err);
 	if (rc)
 		return rc;
 	const struct ttrpc_conn_params p = {
@@ -173,7 +172,7 @@ static void on_kick(void *arg)
 	send_next(arg);
 }
 
-int events_create(struct loop *loop, const char *address, const char *namespace_,
+int events_create(struct loop *loop, events_connect_fn connect, void *arg, const char *namespace_,
 		  struct events **out, struct err *err)
 {
 	CLEANUP(own_events_destroy) struct events *e = calloc(1, sizeof(*e));
@@ -182,9 +181,10 @@ int events_create(struct loop *loop, const char *address, const char *namespace_
 		return err_set(err, ENOMEM, "publish events");
 	e->loop = loop;
 	e->tail = &e->head;
-	e->address = strdup(address);
+	e->connect = connect;
+	e->connect_arg = arg;
 	e->namespace_ = strdup(namespace_);
-	if (!e->address || !e->namespace_)
+	if (!e->namespace_)
 		return err_set(err, ENOMEM, "publish events");
 	int rc = loop_add_timer(loop, on_kick, e, &e->kick, err);
 	if (rc)

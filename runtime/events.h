@@ -15,8 +15,11 @@
 
 struct events;
 
-/* `address` is the socket's path; nothing is connected before the first event. */
-int events_create(struct loop *loop, const char *address, const char *namespace_,
+/* A connection to containerd that does not block; *fd is the caller's. */
+typedef int (*events_connect_fn)(void *arg, int *fd, struct err *err);
+
+/* Nothing is connected before the first event. */
+int events_create(struct loop *loop, events_connect_fn connect, void *arg, const char *namespace_,
 		  struct events **out, struct err *err) MUST_CHECK;
 /* What is queued is dropped. NULL is fine. */
 void events_destroy(struct events *e);

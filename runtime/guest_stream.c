@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 
 #include "base/own.h"
-#include "runtime/unix_socket.h"
 
 #define ANSWER_MAX_BYTES 64
 
@@ -154,24 +153,23 @@ static void on_deadline(void *arg)
 	fail(arg, ETIMEDOUT, "no answer");
 }
 
-int guest_stream_open(struct loop *loop, const char *vsock_path,
-		      const uint8_t token[STREAM_TOKEN_BYTES], uint64_t timeout_ms,
-		      guest_stream_fn fn, void *arg, struct guest_stream **out, struct err *err)
+int guest_stream_open(struct loop *loop, int connection, const uint8_t token[STREAM_TOKEN_BYTES],
+		      uint64_t timeout_ms, guest_stream_fn fn, void *arg, struct guest_stream **out,
+		      struct err *err)
 {
 	char request[32];
+	AUTO_FD int fd = connection;
 	CLEANUP(own_guest_stream_cancel) struct guest_stream *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return err_set(err, ENOMEM, "open a stream to the guest");
-	s->fd = -1;
+	s->fd = TAKE_FD(&fd);
 	s->fn = fn;
 	s->arg = arg;
 	memcpy(s->token, token, sizeof(s->token));
 	int n = snprintf(request, sizeof(request), "CONNECT %d\n", GUEST_AGENT_PORT);
 	say(s, PHASE_REQUEST, request, (size_t)n);
-	int rc = unix_connect(vsock_path, SOCK_NONBLOCK, &s->fd, err);
-	if (!rc)
-		rc = loop_add_fd(loop, s->fd, EPOLLOUT, on_ready, s, &s->src, err);
+	int rc = loop_add_fd(loop, s->fd, EPOLLOUT, on_ready, s, &s->src, err);
 	if (!rc)
 		rc = loop_add_timer(loop, on_deadline, s, &s->timer, err);
 	if (!rc && loop_arm(s->timer, timeout_ms))

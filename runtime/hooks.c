@@ -76,6 +76,15 @@ static bool find_next(struct hooks *h)
 	return false;
 }
 
+bool hooks_wanted(const struct oci_spec *spec, enum hooks_moment moment)
+{
+	bool any = false;
+
+	for (enum oci_hook_kind k = moments[moment].first; spec && k <= moments[moment].last; k++)
+		any = any || spec->nhooks[k];
+	return any;
+}
+
 static int start_one(struct hooks *h, struct err *err)
 {
 	AUTO_FD int state_fd = -1;

@@ -40,6 +40,9 @@ struct hooks_subject {
 
 typedef void (*hooks_fn)(void *arg, const struct err *why);
 
+/* Has it any of that moment? NULL: no. */
+bool hooks_wanted(const struct oci_spec *spec, enum hooks_moment moment);
+
 /* fn once, maybe before this returns. */
 void hooks_run(struct hooks_list *list, const struct hooks_subject *s, enum hooks_moment moment,
 	       hooks_fn fn, void *arg);

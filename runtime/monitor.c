@@ -17,13 +17,13 @@
 #include "base/listener.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "runtime/broker.h"
 #include "runtime/container.h"
 #include "runtime/events.h"
 #include "runtime/monitor_args.h"
 #include "runtime/flags.h"
 #include "runtime/resources.h"
 #include "runtime/sandbox.h"
-#include "runtime/state_dir.h"
 #include "runtime/task_service.h"
 #include "runtime/unix_socket.h"
 
@@ -162,6 +162,13 @@ static void on_signal(void *arg, int signo)
 	sandbox_stop(m->sandbox, end_now, m);
 }
 
+static int connect_events(void *arg, int *fd, struct err *err)
+{
+	const struct monitor *m = arg;
+
+	return broker_connect_events(m->sandbox->broker, fd, err);
+}
+
 static int setup(struct monitor *m, struct err *err)
 {
 	const struct sandbox_hooks hooks = {task_on_exit, task_on_oom, &m->service};
@@ -172,10 +179,12 @@ static int setup(struct monitor *m, struct err *err)
 	if (!rc)
 		rc = sandbox_create(m->loop, m->args.id, m->args.state_dir, &hooks, &m->sandbox,
 				    err);
-	if (!rc)
-		m->sandbox->debug = m->args.debug;
-	if (!rc && *m->args.events)
-		rc = events_create(m->loop, m->args.events, m->args.namespace_, &m->events, err);
+	if (rc)
+		return rc;
+	m->sandbox->debug = m->args.debug;
+	m->sandbox->events = m->args.events;
+	if (*m->args.events)
+		rc = events_create(m->loop, connect_events, m, m->args.namespace_, &m->events, err);
 	if (rc)
 		return rc;
 	m->service = (struct task_service){
@@ -194,33 +203,18 @@ static int setup(struct monitor *m, struct err *err)
 	return rc;
 }
 
-/* Somebody who is deleting the container waits for our end and then does this. */
-static void remove_state(const char *state_dir)
-{
-	struct err err = ERR_INIT;
-	AUTO_FD int dir = -1;
-	int rc = state_dir_open(state_dir, &dir, &err);
-
-	if (!rc)
-		rc = state_dir_try_lock(state_dir, dir, &err);
-	if (!rc)
-		rc = resources_remove_files(state_dir, &err);
-	if (rc && rc != -EBUSY && rc != -ENOENT)
-		log_error("%s", err.text);
-}
-
 /* In the order of dependence: nobody is called back into what is gone. */
 static void teardown(struct monitor *m)
 {
-	if (m->sandbox) {
-		while (m->clients)
-			forget_client(m, m->clients);
-		sandbox_destroy(m->sandbox);
-	}
-	events_destroy(m->events);
+	while (m->clients)
+		forget_client(m, m->clients);
 	listener_destroy(m->listener);
+	if (m->sandbox)
+		sandbox_destroy(m->sandbox);
+	else
+		resources_end(m->args.state_dir);
+	events_destroy(m->events);
 	loop_destroy(m->loop);
-	remove_state(m->args.state_dir);
 }
 
 static int parse_args(int argc, char *const argv[], struct monitor_args *args, struct err *err)

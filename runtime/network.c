@@ -6,14 +6,12 @@
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "runtime/network_internal.h"
+#include "runtime/network_join.h"
 #include "runtime/network_ns.h"
-#include "runtime/network_tap.h"
 
 #define WATCH_GROUPS                                                                               \
 	(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR |               \
@@ -98,8 +96,6 @@ void network_destroy(struct network *n)
 	nl_close(&n->watch);
 	own_close(&n->ns_fd);
 	free(n->told);
-	free(n->state_dir);
-	free(n->ns_path);
 	free(n);
 }
 
@@ -116,7 +112,7 @@ static int take_in_all(struct network *n, struct err *err)
 	int rc = net_state_read(&n->requests, &n->state, err);
 
 	for (size_t i = 0; !rc && i < n->state.nlinks; i++)
-		if (network_wants(&n->state.links[i]))
+		if (network_is_wanted(&n->state.links[i]))
 			rc = network_take_in(n, &n->state.links[i], -1, err);
 	return rc;
 }
@@ -129,12 +125,8 @@ int network_open(const struct network_params *p, struct network **out, struct er
 		return err_set(err, ENOMEM, "open the pod's network");
 	n->p = *p;
 	n->ns_fd = n->requests.fd = n->watch.fd = -1;
-	n->state_dir = strdup(p->state_dir);
-	n->ns_path = strdup(p->ns_path);
-	if (!n->state_dir || !n->ns_path)
-		return err_set(err, ENOMEM, "open the pod's network");
 	n->ns_fd = fcntl(p->ns_fd, F_DUPFD_CLOEXEC, 3);
-	if (n->ns_fd < 0 || fstat(n->ns_fd, &n->ns_stat))
+	if (n->ns_fd < 0)
 		return err_set(err, errno, "look at the network namespace");
 	int rc = network_ns_visit(n->ns_fd, open_sockets, n, err);
 	if (!rc)
@@ -145,31 +137,4 @@ int network_open(const struct network_params *p, struct network **out, struct er
 		return rc;
 	*out = TAKE_PTR(&n);
 	return 0;
-}
-
-struct leaving {
-	const struct network_leftover *l;
-};
-
-static int remove_in_namespace(void *arg, struct err *err)
-{
-	const struct leaving *leaving = arg;
-	AUTO_NL struct nl_socket s = NL_SOCKET_INIT;
-	int rc = nl_open(&s, 0, err);
-
-	return rc ? rc : tap_unredirect(&s, leaving->l->link, leaving->l->tap, err);
-}
-
-int network_remove_leftover(const struct network_leftover *l, struct err *err)
-{
-	AUTO_FD int fd = open(l->ns_path, O_RDONLY | O_CLOEXEC);
-	struct leaving leaving = {l};
-	struct stat st;
-
-	/* A namespace that is gone took everything along. */
-	if (fd < 0 || fstat(fd, &st) || st.st_dev != l->ns_dev || st.st_ino != l->ns_ino)
-		return 0;
-	int rc = network_ns_visit(fd, remove_in_namespace, &leaving, err);
-
-	return rc == -ENODEV ? 0 : rc;
 }

@@ -1,6 +1,6 @@
 /*
  * The pod's network: every Ethernet interface of its network namespace becomes a network device of the microVM, by a tap beside
- * it (network_tap.h), and the agent gives that device the interface's name, addresses, routes and neighbours. The namespace
+ * it (network_join.h), and the agent gives that device the interface's name, addresses, routes and neighbours. The namespace
  * is watched: what changes in it changes in the guest, and an interface that appears later goes into a spare slot of the machine.
  *
  * Monitor's thread only. The order: open, [boot with network_nic], begin, then settle as often as wanted, destroy.
@@ -35,8 +35,12 @@ struct network_nic {
 /* Called once for each request, possibly before it returns. */
 typedef void (*network_fn)(void *arg, const struct err *status);
 
-/* How the guest is reached; each ends with fn. `nic` and `bytes` are lent for the call. */
+/* How namespace and guest are reached. What has an fn ends with it; `nic` and `bytes` are lent for the call. */
 struct network_ops {
+	/* As network_join, network_leave and network_follow_mtu (network_join.h) for this namespace. */
+	int (*join)(void *arg, int link, int *tap, int *tap_fd, struct err *err);
+	int (*leave)(void *arg, int link, struct err *err);
+	int (*follow_mtu)(void *arg, int link, struct err *err);
 	/* Fills spare slot nic->slot with nic->tap_fd. */
 	void (*plug)(void *arg, const struct network_nic *nic, network_fn fn, void *fn_arg);
 	void (*unplug)(void *arg, const struct network_nic *nic, network_fn fn, void *fn_arg);
@@ -47,9 +51,7 @@ struct network_ops {
 
 struct network_params {
 	struct loop *loop;
-	const char *state_dir;
-	const char *ns_path; /* as in config.json, "": the namespace goes with the pod */
-	int ns_fd;           /* lent */
+	int ns_fd; /* lent */
 	unsigned spare_slots;
 	struct network_ops ops;
 };
@@ -84,13 +86,5 @@ void network_settle(struct network *n, network_fn fn, void *arg);
  */
 int network_message(const struct net_state *ns, const struct network_nic *nics, size_t nnics,
 		    uint8_t **out, size_t *len, struct err *err) MUST_CHECK;
-
-/* `delete`, when the monitor did not: takes a redirection in a namespace that lives on back (resources.json). */
-struct network_leftover {
-	const char *ns_path;
-	uint64_t ns_dev, ns_ino; /* another namespace may lie at the path by now */
-	int link, tap;
-};
-int network_remove_leftover(const struct network_leftover *l, struct err *err) MUST_CHECK;
 
 #endif

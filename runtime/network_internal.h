@@ -2,14 +2,14 @@
  * What the pod's network is made of:
  *
  *	network.c	its life, and the watch for what happens in the namespace
- *	network_nics.c	interfaces to devices and back: taps, redirections, slots
+ *	network_nics.c	interfaces to devices and back: slots and names
+ *	network_join.c	the taps beside them, and redirections; it is the broker's (broker.h)
  *	network_look.c	a look at the namespace and what follows: devices that come and go, the agent told, who waits told
  */
 #ifndef NACRE_RUNTIME_NETWORK_INTERNAL_H
 #define NACRE_RUNTIME_NETWORK_INTERNAL_H
 
 #include <stdbool.h>
-#include <sys/stat.h>
 
 #include "runtime/network.h"
 
@@ -29,8 +29,6 @@ struct network_refused {
 
 struct network {
 	struct network_params p;
-	char *state_dir, *ns_path;
-	struct stat ns_stat;
 	int ns_fd;
 	struct nl_socket requests, watch;
 	struct loop_source *watch_src, *timer;
@@ -56,8 +54,6 @@ struct network {
 
 /* --- network_nics.c ---------------------------------------------------------------------------------------------- */
 
-/* Whether a link is an interface that the guest gets. */
-bool network_wants(const struct net_link *link);
 /* The device of a link; NULL: it has none. */
 struct network_nic *network_nic_of(struct network *n, int link);
 /* -1: none is free. */

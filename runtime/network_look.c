@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "runtime/network_internal.h"
-#include "runtime/network_tap.h"
+#include "runtime/network_join.h"
 
 static const struct network_refused *refusal_of(const struct network *n, int link)
 {
@@ -182,7 +182,7 @@ static bool take_in_one(struct network *n)
 		const int slot = network_free_slot(n);
 		struct err why = ERR_INIT;
 
-		if (!network_wants(link) || network_nic_of(n, link->index) ||
+		if (!network_is_wanted(link) || network_nic_of(n, link->index) ||
 		    n->nrefused == ARRAY_SIZE(n->refused))
 			continue;
 		if (old) {
@@ -213,7 +213,7 @@ static void follow_mtus(struct network *n)
 		const struct net_link *tap = net_state_link(&n->state, n->nics[i].tap);
 
 		if (link && tap && link->mtu != tap->mtu &&
-		    tap_up(&n->requests, tap->index, link->mtu, &n->trouble))
+		    n->p.ops.follow_mtu(n->p.ops.arg, link->index, &n->trouble))
 			log_warn("%s", n->trouble.text);
 	}
 }

@@ -164,7 +164,8 @@ int process_create(struct container *c, const char *exec_id, const struct proces
 		p->stdio_names[i] = strdup(io->names[i] ? io->names[i] : "");
 		whole = whole && p->stdio_names[i];
 	}
-	int rc = whole ? stdio_open(c->sandbox->loop, io->names, io->terminal, &p->io, err)
+	int rc = whole ? stdio_open(c->sandbox->loop, &c->sandbox->ways, io->names, io->terminal,
+				    &p->io, err)
 		       : err_set(err, ENOMEM, "make a process");
 	if (rc) {
 		process_put(p);
@@ -239,7 +240,7 @@ void process_attach(struct process *p, process_fn fn, void *arg)
 	if (!call)
 		return;
 	p->in_guest = true;
-	stdio_connect(p->io, p->container->sandbox->vsock_path, on_connected, call);
+	stdio_connect(p->io, on_connected, call);
 }
 
 static void on_simple_answer(void *arg, const struct err *status, const struct agent_answer *answer)

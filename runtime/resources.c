@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "config/json.h"
 #include "runtime/sandbox_cgroup.h"
+#include "runtime/state_dir.h"
 
 #define RESOURCES_VERSION   1
 #define RESOURCES_MAX_BYTES (1u << 20)
@@ -243,4 +244,18 @@ int resources_replay(const char *state_dir, struct err *err)
 	kill_processes(entries_of(doc));
 	take_redirects_back(entries_of(doc));
 	return resources_remove_files(state_dir, err);
+}
+
+void resources_end(const char *state_dir)
+{
+	struct err err = ERR_INIT;
+	AUTO_FD int dir = -1;
+	int rc = state_dir_open(state_dir, &dir, &err);
+
+	if (!rc)
+		rc = state_dir_try_lock(state_dir, dir, &err);
+	if (!rc)
+		rc = resources_remove_files(state_dir, &err);
+	if (rc && rc != -EBUSY && rc != -ENOENT)
+		log_error("%s", err.text);
 }

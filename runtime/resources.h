@@ -15,7 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
-#include "runtime/network.h"
+#include "runtime/network_join.h"
 #include "runtime/procid.h"
 
 #define RESOURCES_FILE "resources.json"
@@ -40,6 +40,9 @@ int resources_find_process(const char *state_dir, const char *what, struct proci
  * already is success. A list that cannot be read still removes the directory.
  */
 int resources_replay(const char *state_dir, struct err *err) MUST_CHECK;
+
+/* The end of a sandbox whose processes are gone, by whom it was: all that is listed, unless somebody is removing it already. */
+void resources_end(const char *state_dir);
 
 /* As replay, the lock too, but for the monitor's own end: no process is killed. */
 int resources_remove_files(const char *state_dir, struct err *err) MUST_CHECK;

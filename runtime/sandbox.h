@@ -23,6 +23,7 @@
 #include "runtime/vcpus.h"
 
 struct agent_client;
+struct broker;
 struct container;
 struct network;
 struct sandbox_waiter;
@@ -47,12 +48,11 @@ struct sandbox {
 	struct loop *loop;
 	char *id;
 	char *state_dir;
-	char *vsock_path;
+	const char *events; /* containerd's socket, "" or NULL: none; lent */
 	struct nacre_config *config;
 	struct sandbox_hooks hooks;
 	enum sandbox_state state;
-	bool debug; /* log all, whatever the configuration says */
-	bool prepared;
+	bool debug;           /* log all, whatever the configuration says */
 	char *export_dir;     /* the shared tree as the vmm sees it */
 	struct vm_config *vm; /* what was booted */
 	struct vcpus vcpus;
@@ -64,7 +64,8 @@ struct sandbox {
 	struct sandbox_waiter *boot_waiters, *stop_waiters;
 	struct loop_source *stop_timer;
 	struct loop_source *powerdown_timer; /* runs while containers have their grace */
-	struct hooks_list container_hooks;   /* of its containers, running */
+	struct broker *broker;               /* from the first prepare on */
+	struct stdio_ways ways;              /* of streams, by the broker */
 	struct start_record start;
 	struct log_limit peer_limit; /* what guest and vmm can make us say */
 	char why[ERR_TEXT_BYTES];    /* the microVM ended, "" before */
@@ -74,7 +75,7 @@ struct sandbox {
 int sandbox_create(struct loop *loop, const char *id, const char *state_dir,
 		   const struct sandbox_hooks *hooks, struct sandbox **out,
 		   struct err *err) MUST_CHECK;
-/* Kills the vmm if it lives. */
+/* Kills the vmm if it lives, takes down what the host holds, the state directory last. */
 void sandbox_destroy(struct sandbox *s);
 DEFINE_OWNER(sandbox_destroy, struct sandbox)
 

@@ -8,6 +8,7 @@
 
 #include "base/own.h"
 #include "runtime/agent_client.h"
+#include "runtime/broker.h"
 #include "runtime/network_ns.h"
 #include "runtime/network_plug.h"
 #include "runtime/sandbox.h"
@@ -42,6 +43,27 @@ static void configure(void *arg, const void *bytes, size_t len, network_fn fn, v
 	}
 	*q = (struct question){fn, fn_arg};
 	agent_configure_network(s->agent, bytes, len, on_configured, q);
+}
+
+static int join(void *arg, int link, int *tap, int *tap_fd, struct err *err)
+{
+	const struct sandbox *s = arg;
+
+	return broker_join(s->broker, link, tap, tap_fd, err);
+}
+
+static int leave(void *arg, int link, struct err *err)
+{
+	const struct sandbox *s = arg;
+
+	return broker_leave(s->broker, link, err);
+}
+
+static int follow_mtu(void *arg, int link, struct err *err)
+{
+	const struct sandbox *s = arg;
+
+	return broker_follow_mtu(s->broker, link, err);
 }
 
 static void plug(void *arg, const struct network_nic *nic, network_fn fn, void *fn_arg)
@@ -83,31 +105,16 @@ int sandbox_network_open(struct sandbox *s, const struct oci_spec *spec, pid_t s
 
 	if (rc)
 		return rc;
+	rc = broker_network(s->broker, ns_fd, path_of(spec), err);
+	if (rc)
+		return rc;
 	const struct network_params p = {
 		.loop = s->loop,
-		.state_dir = s->state_dir,
-		.ns_path = path_of(spec),
 		.ns_fd = ns_fd,
 		.spare_slots = s->vm->spare_nics,
-		.ops = {plug, unplug, configure, s},
+		.ops = {join, leave, follow_mtu, plug, unplug, configure, s},
 	};
 	return network_open(&p, &s->network, err);
-}
-
-int sandbox_network_check(const struct sandbox *s, const struct oci_spec *spec, struct err *err)
-{
-	AUTO_FD int ns_fd = -1;
-
-	if (!*path_of(spec))
-		return 0;
-	int rc = network_ns_open(path_of(spec), &ns_fd, err);
-	if (rc || (s->network && network_ns_same(ns_fd, network_ns(s->network))))
-		return rc;
-	return err_say(
-		err, EINVAL,
-		"'%s' is not the network namespace of this container's pod: all containers of "
-		"a pod share its microVM's network",
-		path_of(spec));
 }
 
 void sandbox_network_settle(struct sandbox *s, network_fn fn, void *arg)

@@ -18,10 +18,6 @@ struct sandbox;
 int sandbox_network_open(struct sandbox *s, const struct oci_spec *spec, pid_t stub,
 			 struct err *err) MUST_CHECK;
 
-/* A further container: does it ask for the pod's namespace? */
-int sandbox_network_check(const struct sandbox *s, const struct oci_spec *spec,
-			  struct err *err) MUST_CHECK;
-
 /* fn when what the namespace has now is in the guest. */
 void sandbox_network_settle(struct sandbox *s, network_fn fn, void *arg);
 

@@ -30,6 +30,17 @@ static const char *const group_annotations[] = {
 	"io.kubernetes.cri-o.SandboxID",
 };
 
+const char *shim_group_of(const struct oci_spec *spec, const char *id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(group_annotations); i++) {
+		const char *value = oci_annotation(spec, group_annotations[i]);
+
+		if (value && *value)
+			return value;
+	}
+	return id;
+}
+
 int shim_group(const char *bundle, const char *id, char **out, struct err *err)
 {
 	AUTO_FREE char *path = str_printf("%s/config.json", bundle);
@@ -46,14 +57,8 @@ int shim_group(const char *bundle, const char *id, char **out, struct err *err)
 		return rc;
 	if (!rc)
 		rc = oci_parse(text, len, path, &spec, err);
-	for (size_t i = 0; !rc && i < ARRAY_SIZE(group_annotations); i++) {
-		const char *value = oci_annotation(spec, group_annotations[i]);
-
-		if (value && *value) {
-			group = value;
-			break;
-		}
-	}
+	if (!rc)
+		group = shim_group_of(spec, id);
 	if (rc && rc != -ENOENT)
 		return rc;
 	rc = container_id_check(group, err);

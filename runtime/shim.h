@@ -12,6 +12,8 @@
 
 #define SHIM_RUNTIME_NAME "io.containerd.nacre.v2"
 
+struct oci_spec;
+
 struct shim_args {
 	const char *namespace_, *address, *publish_binary, *id, *bundle;
 	bool debug, version, info;
@@ -26,6 +28,8 @@ int shim_delete(const struct shim_args *args, struct err *err) MUST_CHECK;
  * The caller frees.
  */
 int shim_group(const char *bundle, const char *id, char **out, struct err *err) MUST_CHECK;
+/* The same where the spec is at hand; lent. */
+const char *shim_group_of(const struct oci_spec *spec, const char *id);
 
 /* State directory of a sandbox in a containerd namespace. The caller frees. */
 int shim_state_dir(const char *namespace_, const char *group, char **out,

@@ -62,7 +62,7 @@ struct guest_times {
 /* Right after the hello has arrived. Times of a clock that runs backwards are left out. */
 void start_record_guest(struct start_record *r, const struct guest_times *times);
 
-/* Once; later calls do nothing. */
-int start_record_save(struct start_record *r, const char *state_dir, struct err *err) MUST_CHECK;
+/* As START_RECORD_FILE has it, the caller's; NULL: out of memory. */
+char *start_record_text(const struct start_record *r) MUST_CHECK;
 
 #endif

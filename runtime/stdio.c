@@ -7,7 +7,6 @@
 
 #include "runtime/guest_stream.h"
 #include "runtime/pump.h"
-#include "runtime/stdio_host.h"
 
 #define CONNECT_TIMEOUT_MS 20000
 
@@ -23,6 +22,7 @@ struct stream {
 
 struct stdio {
 	struct loop *loop;
+	const struct stdio_ways *ways;
 	struct stream stream[STDIO_STREAMS];
 	unsigned int opening; /* streams whose opening is not decided yet */
 	bool connected_said;
@@ -51,14 +51,26 @@ void stdio_destroy(struct stdio *s)
 	free(s);
 }
 
-int stdio_open(struct loop *loop, const char *const names[STDIO_STREAMS], bool terminal,
-	       struct stdio **out, struct err *err)
+static int open_host(const struct stdio *s, const char *name, bool input, struct stdio_host *out,
+		     struct err *err)
+{
+	if (!name || !*name)
+		return 0;
+	if (stdio_host_is_inherited(name))
+		return stdio_host_inherit(name, input, out, err);
+	return s->ways->open_host(s->ways->arg, name, input, out, err);
+}
+
+int stdio_open(struct loop *loop, const struct stdio_ways *ways,
+	       const char *const names[STDIO_STREAMS], bool terminal, struct stdio **out,
+	       struct err *err)
 {
 	CLEANUP(own_stdio_destroy) struct stdio *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return err_set(err, ENOMEM, "open the standard streams");
 	s->loop = loop;
+	s->ways = ways;
 	for (int i = 0; i < STDIO_STREAMS; i++)
 		s->stream[i] = (struct stream){
 			.owner = s, .host = STDIO_HOST_INIT, .guest_fd = -1, .wanted = false};
@@ -67,7 +79,7 @@ int stdio_open(struct loop *loop, const char *const names[STDIO_STREAMS], bool t
 
 		if (terminal && i == STDIO_ERR)
 			continue;
-		int rc = stdio_host_open(names[i], i == STDIO_IN, &st->host, err);
+		int rc = open_host(s, names[i], i == STDIO_IN, &st->host, err);
 		if (rc)
 			return rc;
 		st->wanted = st->host.fd >= 0;
@@ -158,7 +170,18 @@ static void on_stream_open(void *arg, int fd, const struct err *why)
 		tell_connected(s, NULL);
 }
 
-void stdio_connect(struct stdio *s, const char *vsock_path, stdio_connected_fn fn, void *arg)
+static int open_guest(struct stream *st, struct err *err)
+{
+	struct stdio *s = st->owner;
+	int fd = -1;
+	int rc = s->ways->connect_guest(s->ways->arg, &fd, err);
+
+	return rc ? rc
+		  : guest_stream_open(s->loop, fd, st->token, CONNECT_TIMEOUT_MS, on_stream_open,
+				      st, &st->opening, err);
+}
+
+void stdio_connect(struct stdio *s, stdio_connected_fn fn, void *arg)
 {
 	struct err err = ERR_INIT;
 
@@ -169,8 +192,7 @@ void stdio_connect(struct stdio *s, const char *vsock_path, stdio_connected_fn f
 
 		if (!st->wanted)
 			continue;
-		if (guest_stream_open(s->loop, vsock_path, st->token, CONNECT_TIMEOUT_MS,
-				      on_stream_open, st, &st->opening, &err)) {
+		if (open_guest(st, &err)) {
 			tell_connected(s, &err);
 			return;
 		}

@@ -44,7 +44,12 @@ static bool reopenable(int fd, mode_t mode)
 	return S_ISCHR(mode) && ioctl(fd, TIOCGPTN, &pts) < 0;
 }
 
-static int open_inherited(const char *name, bool input, struct stdio_host *out, struct err *err)
+bool stdio_host_is_inherited(const char *name)
+{
+	return str_starts(name, "fd://");
+}
+
+int stdio_host_inherit(const char *name, bool input, struct stdio_host *out, struct err *err)
 {
 	uint64_t n = 0;
 	struct stat st;
@@ -83,38 +88,49 @@ static int open_log_file(const char *name, struct stdio_host *out, struct err *e
 	return out->fd < 0 ? err_set(err, errno, "open '%s'", path) : 0;
 }
 
+/* By its own descriptor: opening what only looks like a fifo might do something. */
+static int open_end(int path_fd, int how, int *out, const char *path, struct err *err)
+{
+	char proc[64];
+
+	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", path_fd);
+	*out = open(proc, how | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return *out < 0 ? err_set(err, errno, "open '%s'", path) : 0;
+}
+
 static int open_fifo(const char *name, bool input, struct stdio_host *out, struct err *err)
 {
 	AUTO_FREE char *path = path_of(name);
-	struct stdio_host h = STDIO_HOST_INIT;
-	const int flags = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	AUTO_FD int at = path ? open(path, O_PATH | O_CLOEXEC) : -1;
+	AUTO_FD int reader = -1;
+	AUTO_FD int writer = -1;
+	struct stat st;
 
 	if (!path)
 		return err_set(err, ENOMEM, "stdio '%s'", name);
-	/* The reading end first: a fifo without a reader cannot be opened for writing without blocking. */
-	int reader = open(path, O_RDONLY | flags);
-	if (reader < 0)
+	if (at < 0 || fstat(at, &st))
 		return err_set(err, errno, "open '%s'", path);
-	int writer = open(path, O_WRONLY | flags);
-	if (writer < 0) {
-		int code = errno;
-
-		(void)close(reader);
-		return err_set(err, code, "open '%s'", path);
-	}
-	h.fd = input ? reader : writer;
-	h.keep = input ? writer : reader;
-	*out = h;
+	if (!S_ISFIFO(st.st_mode))
+		return err_say(err, EINVAL, "stdio '%s' is no fifo", path);
+	/* The reading end first: a fifo without a reader cannot be opened for writing without blocking. */
+	int rc = open_end(at, O_RDONLY, &reader, path, err);
+	if (!rc)
+		rc = open_end(at, O_WRONLY, &writer, path, err);
+	if (rc)
+		return rc;
+	out->fd = TAKE_FD(input ? &reader : &writer);
+	out->keep = TAKE_FD(input ? &writer : &reader);
 	return 0;
+}
+
+char *stdio_host_log_path(const char *name)
+{
+	return str_starts(name, "file://") ? path_of(name) : NULL;
 }
 
 int stdio_host_open(const char *name, bool input, struct stdio_host *out, struct err *err)
 {
 	*out = (struct stdio_host)STDIO_HOST_INIT;
-	if (!name || !*name)
-		return 0;
-	if (str_starts(name, "fd://"))
-		return open_inherited(name, input, out, err);
 	if (str_starts(name, "file://") && !input)
 		return open_log_file(name, out, err);
 	if (name[0] == '/' || str_starts(name, "fifo://"))

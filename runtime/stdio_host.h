@@ -1,5 +1,5 @@
 /*
- * The host end of one standard stream, opened by the name the caller gave: "" (not wanted), a fifo's path (containerd),
+ * The host end of one standard stream, opened by the name the caller gave where that is not "": a fifo's path (containerd),
  * "file:///path" (appended to), or "fd://N" (a descriptor inherited from `nacre create`).
  */
 #ifndef NACRE_RUNTIME_STDIO_HOST_H
@@ -20,6 +20,13 @@ struct stdio_host {
 		.fd = -1, .keep = -1                                                               \
 	}
 
+bool stdio_host_is_inherited(const char *name);
+/* Of those only. */
+int stdio_host_inherit(const char *name, bool input, struct stdio_host *out,
+		       struct err *err) MUST_CHECK;
+/* The path of a "file://" name, the caller's; NULL: it is none, or there is no memory. */
+char *stdio_host_log_path(const char *name) MUST_CHECK;
+/* A fifo or a log file by name: what lies at a fifo's path has to be one. */
 int stdio_host_open(const char *name, bool input, struct stdio_host *out,
 		    struct err *err) MUST_CHECK;
 void stdio_host_close(struct stdio_host *h);

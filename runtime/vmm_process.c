@@ -56,15 +56,21 @@ static void feed_close(struct feed *f)
 	own_close(&f->fd);
 }
 
+/* By its pidfd: kill(2) is not on the monitor's list, since it reaches anybody. */
+void vmm_kill(struct vmm_process *v)
+{
+	loop_kill_child(v->child);
+}
+
 void vmm_destroy(struct vmm_process *v)
 {
 	if (!v)
 		return;
-	loop_remove(v->child);
 	if (v->pid > 0) {
-		(void)kill(v->pid, SIGKILL);
+		vmm_kill(v);
 		while (waitpid(v->pid, NULL, 0) < 0 && errno == EINTR)
 			;
+		loop_remove(v->child);
 	}
 	feed_close(&v->console);
 	feed_close(&v->messages);
@@ -81,12 +87,6 @@ struct qmp_client *vmm_qmp(const struct vmm_process *v)
 pid_t vmm_pid(const struct vmm_process *v)
 {
 	return v->pid;
-}
-
-void vmm_kill(struct vmm_process *v)
-{
-	if (v->pid > 0)
-		(void)kill(v->pid, SIGKILL);
 }
 
 void vmm_quote_console(const struct vmm_process *v, char *out, size_t size)

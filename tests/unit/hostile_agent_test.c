@@ -29,6 +29,7 @@
 #include "config/plan.h"
 #include "runtime/agent_client.h"
 #include "runtime/sandbox.h"
+#include "tests/unit/broker_fixture.h"
 
 #define REQUEST     1
 #define RESPONSE    2
@@ -424,6 +425,7 @@ static void boot_one(const struct guest *guest, const char *dir)
 	struct boot b = {.loop = loop};
 	assert_int_equal(oci_parse(SPEC, sizeof(SPEC) - 1, "config.json", &spec, &err), 0);
 	assert_int_equal(sandbox_create(loop, "sb", dir, &hooks, &s, &err), 0);
+	s->broker = broker_fixture_start(loop, dir, "", NULL);
 	assert_int_equal(mkdir(s->export_dir, 0700), 0);
 	assert_int_equal(nacre_config_load("/nonexistent", &s->config, &err), 0);
 	free(s->config->vmm_path);

@@ -23,6 +23,7 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "runtime/network.h"
+#include "runtime/network_join.h"
 #include "runtime/network_ns.h"
 #include "runtime/resources.h"
 #include "tests/unit/netns.h"
@@ -41,6 +42,7 @@ struct world {
 	char ns_path[64], state_dir[64];
 	struct loop *loop;
 	struct network *network;
+	struct network_joins *joins;
 	Nacre__Agent__V1__ConfigureNetworkRequest *told;
 	int tellings, refuse_code; /* refuse_code: the guest's answers */
 	struct network_nic plugged, unplugged;
@@ -105,15 +107,34 @@ static void on_settled(void *arg, const struct err *status)
 	(void)snprintf(w->text, sizeof(w->text), "%s", status->text);
 }
 
+static int on_join(void *arg, int link, int *tap, int *tap_fd, struct err *err)
+{
+	const struct world *w = arg;
+
+	return network_join(w->joins, link, tap, tap_fd, err);
+}
+
+static int on_leave(void *arg, int link, struct err *err)
+{
+	const struct world *w = arg;
+
+	return network_leave(w->joins, link, err);
+}
+
+static int on_mtu(void *arg, int link, struct err *err)
+{
+	const struct world *w = arg;
+
+	return network_follow_mtu(w->joins, link, err);
+}
+
 static int open_network(struct world *w, unsigned spare_slots, struct err *err)
 {
 	const struct network_params p = {
 		.loop = w->loop,
-		.state_dir = w->state_dir,
-		.ns_path = w->ns_path,
 		.ns_fd = w->pod,
 		.spare_slots = spare_slots,
-		.ops = {on_plug, on_unplug, on_configure, w},
+		.ops = {on_join, on_leave, on_mtu, on_plug, on_unplug, on_configure, w},
 	};
 	return network_open(&p, &w->network, err);
 }
@@ -137,6 +158,7 @@ static int setup(void **state)
 	(void)snprintf(w->ns_path, sizeof(w->ns_path), "/proc/%d/fd/%d", (int)getpid(), w->pod);
 	(void)snprintf(w->state_dir, sizeof(w->state_dir), "/tmp/network_test.XXXXXX");
 	assert_non_null(mkdtemp(w->state_dir));
+	assert_int_equal(network_joins_open(w->pod, w->ns_path, w->state_dir, &w->joins, &err), 0);
 	return loop_create(&w->loop, &err);
 }
 
@@ -146,6 +168,7 @@ static int teardown(void **state)
 	struct err err = ERR_INIT;
 
 	network_destroy(w->network);
+	network_joins_destroy(w->joins);
 	assert_string_equal(netns_sh(w->pod, "tc qdisc show | grep ingress || true;"
 					     "ip -o link | grep nacre || true"),
 			    "");
@@ -277,13 +300,17 @@ static void test_one_microvm_an_interface(void **state)
 {
 	struct world *w = *state;
 	struct network *first = NULL;
+	struct network_joins *firsts = w->joins;
 	struct err err = ERR_INIT;
 
 	want_network(w, 0);
 	first = w->network;
 	w->network = NULL;
+	assert_int_equal(network_joins_open(w->pod, w->ns_path, w->state_dir, &w->joins, &err), 0);
 	assert_int_equal(open_network(w, 0, &err), -EEXIST);
+	network_joins_destroy(w->joins);
 	w->network = first;
+	w->joins = firsts;
 	/* The first one's are as they were. */
 	assert_string_equal(netns_sh(w->pod, "tc qdisc show | grep -c ingress"), "4\n");
 }

@@ -33,6 +33,7 @@
 #include "runtime/state_dir.h"
 #include "runtime/task_service.h"
 #include "runtime/vcpus.h"
+#include "tests/unit/broker_fixture.h"
 
 enum method {
 	START,
@@ -371,8 +372,7 @@ static void test_oom_marker(void **state)
 	struct err err = ERR_INIT;
 
 	assert_non_null(mkdtemp(dir));
-	free(c->bundle);
-	c->bundle = strdup(dir);
+	broker_fixture_give(w->loop, c, dir, BUNDLE_CONFIG(""));
 	AUTO_FREE char *marker = str_printf("%s/oom", dir);
 	start(w, c->init);
 	r.exit_status = 137;
@@ -416,15 +416,15 @@ static void test_init_exits_last(void **state)
 /* The caller hears of it when the container runs no more. */
 static void test_failing_poststart_stops(void **state)
 {
-	static const char text[] = "{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"hooks\":{"
-				   "\"poststart\":[{\"path\":\"/bin/false\"}]}}";
 	struct world *w = *state;
 	struct container *c = new_container(w);
+	char dir[] = "/tmp/sandbox-test-XXXXXX";
 	struct err err = ERR_INIT;
 
-	free(c->bundle);
-	c->bundle = strdup("/");
-	assert_int_equal(oci_parse(text, strlen(text), "config.json", &c->spec, &err), 0);
+	assert_non_null(mkdtemp(dir));
+	broker_fixture_give(
+		w->loop, c, dir,
+		BUNDLE_CONFIG(",\"hooks\":{\"poststart\":[{\"path\":\"/bin/false\"}]}"));
 	start(w, c->init);
 	container_delete(c, on_plain, w);
 	assert_int_equal(w->code, EBUSY);
@@ -437,6 +437,7 @@ static void test_failing_poststart_stops(void **state)
 	assert_string_equal(w->story, "!X!");
 	assert_int_equal(w->code, ECHILD);
 	assert_int_equal(c->init->state, PROCESS_STOPPED);
+	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
 }
 
 static void test_created_can_be_deleted(void **state)

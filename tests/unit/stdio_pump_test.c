@@ -191,14 +191,13 @@ static void test_host_ends(void **state)
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(stdio_host_open("", true, &h, &err), 0);
-	assert_int_equal(h.fd, -1);
-	assert_int_equal(stdio_host_open(NULL, false, &h, &err), 0);
 	assert_int_equal(stdio_host_open("binary:///bin/true", false, &h, &err), -ENOTSUP);
 	assert_int_equal(stdio_host_open("file:///tmp/x", true, &h, &err), -ENOTSUP);
-	assert_int_equal(stdio_host_open("fd://1", true, &h, &err), -EINVAL);
-	assert_int_equal(stdio_host_open("fd://x", true, &h, &err), -EINVAL);
-	assert_int_equal(stdio_host_open("fd://100000", true, &h, &err), -EBADF);
+	assert_int_equal(stdio_host_open("fd://3", true, &h, &err), -ENOTSUP);
+	assert_int_equal(stdio_host_open("/dev/null", true, &h, &err), -EINVAL);
+	assert_int_equal(stdio_host_inherit("fd://1", true, &h, &err), -EINVAL);
+	assert_int_equal(stdio_host_inherit("fd://x", true, &h, &err), -EINVAL);
+	assert_int_equal(stdio_host_inherit("fd://100000", true, &h, &err), -EBADF);
 	assert_int_equal(stdio_host_open("/no/such/fifo", true, &h, &err), -ENOENT);
 
 	/* A fifo has both of its ends held, whoever comes or goes. */
@@ -224,7 +223,7 @@ static void test_host_ends(void **state)
 	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
 	int shared = dup(pipe_fds[1]);
 	(void)snprintf(name, sizeof(name), "fd://%d", pipe_fds[1]);
-	assert_int_equal(stdio_host_open(name, false, &h, &err), 0);
+	assert_int_equal(stdio_host_inherit(name, false, &h, &err), 0);
 	assert_true(fcntl(h.fd, F_GETFL) & O_NONBLOCK);
 	assert_false(fcntl(shared, F_GETFL) & O_NONBLOCK);
 	assert_int_equal(fcntl(pipe_fds[1], F_GETFD), -1);
@@ -278,8 +277,11 @@ static void test_guest_stream(void **state)
 		int listener = -1;
 
 		assert_int_equal(unix_listen(path, &listener, &err), 0);
-		assert_int_equal(guest_stream_open(loop, path, token, 200, on_stream, &o, &s, &err),
-				 0);
+		int connection = -1;
+		assert_int_equal(unix_connect(path, SOCK_NONBLOCK, &connection, &err), 0);
+		assert_int_equal(
+			guest_stream_open(loop, connection, token, 200, on_stream, &o, &s, &err),
+			0);
 		int vmm = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		assert_true(vmm >= 0);
 		assert_int_equal(loop_step(loop, 100, &err), 0);
@@ -308,6 +310,11 @@ static void test_guest_stream(void **state)
 	(void)rmdir(dir);
 }
 
+static int connect_guest(void *arg, int *fd, struct err *err)
+{
+	return unix_connect(arg, SOCK_NONBLOCK, fd, err);
+}
+
 static void on_connected(void *arg, const struct err *why)
 {
 	*(int *)arg = why ? -1 : 1;
@@ -331,10 +338,11 @@ static void test_input_waits_for_the_start(void **state)
 	int ours = dup(in[0]);
 	(void)snprintf(name, sizeof(name), "fd://%d", in[0]);
 	const char *const names[STDIO_STREAMS] = {name, "", NULL};
-	assert_int_equal(stdio_open(loop, names, false, &io, &err), 0);
+	const struct stdio_ways ways = {.connect_guest = connect_guest, .arg = path};
+	assert_int_equal(stdio_open(loop, &ways, names, false, &io, &err), 0);
 	assert_non_null(stdio_token(io, STDIO_IN));
 	assert_null(stdio_token(io, STDIO_OUT));
-	stdio_connect(io, path, on_connected, &connected);
+	stdio_connect(io, on_connected, &connected);
 	int vmm = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(vmm >= 0);
 	assert_int_equal(fd_write_full(vmm, "OK 1\n", 5), 0);

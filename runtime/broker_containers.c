@@ -1,0 +1,308 @@
+/*
+ * The broker's containers: it reads each bundle's config.json itself, once, and acts by what that says; the monitor gets the same
+ * bytes to plan by. A container is known by a number that is never used again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "config/oci.h"
+#include "config/plan.h"
+#include "runtime/broker_state.h"
+#include "runtime/mount_points.h"
+#include "runtime/network_join.h"
+#include "runtime/rootfs_mount.h"
+#include "runtime/shared_tree.h"
+#include "runtime/shim.h"
+
+#define OOM_MARKER "oom"
+
+struct broker_container {
+	uint32_t number;
+	char *id, *bundle;
+	int bundle_fd;
+	struct oci_spec *spec;
+	struct container_plan *plan;
+	pid_t stub_pid; /* 0: none */
+	size_t nrootfs_mounts;
+	bool shared;
+	bool gone;            /* taken out of the tree, for good */
+	unsigned int moments; /* a mask of those whose hooks were run */
+	int outcome_fd;       /* hooks run: who waits for them reads here; -1 */
+	struct broker_container *next;
+};
+
+static void container_destroy(struct broker_container *c)
+{
+	if (!c)
+		return;
+	oci_spec_destroy(c->spec);
+	container_plan_destroy(c->plan);
+	own_close(&c->bundle_fd);
+	own_close(&c->outcome_fd);
+	free(c->id);
+	free(c->bundle);
+	free(c);
+}
+DEFINE_OWNER(container_destroy, struct broker_container)
+
+static struct broker_container *find(const struct broker_state *s, const struct broker_request *r,
+				     struct err *err)
+{
+	for (struct broker_container *c = s->containers; c; c = c->next)
+		if (c->number == r->container)
+			return c;
+	(void)err_say(err, ENOENT, "the broker has no container %u", r->container);
+	return NULL;
+}
+
+/* One of that id that is in the shared tree, or may come to be. */
+static bool is_taken(const struct broker_state *s, const char *id)
+{
+	for (const struct broker_container *c = s->containers; c; c = c->next)
+		if (strcmp(c->id, id) == 0 && !c->gone)
+			return true;
+	return false;
+}
+
+/* The same bytes for both: the file may change between two readings. */
+static int lend_config(const char *text, size_t len, struct broker_deed *d, struct err *err)
+{
+	AUTO_FD int fd = memfd_create("config.json", MFD_CLOEXEC);
+
+	if (fd < 0 || fd_write_full(fd, text, len) || lseek(fd, 0, SEEK_SET) < 0)
+		return err_set(err, errno, "lend config.json");
+	d->given[d->ngiven++] = TAKE_FD(&fd);
+	return 0;
+}
+
+/* After the seal only what says itself that it belongs to this pod. */
+static int check_pod(const struct broker_state *s, const struct broker_container *c,
+		     struct err *err)
+{
+	if (!s->policy.sealed || strcmp(shim_group_of(c->spec, c->id), s->sandbox_id) == 0)
+		return 0;
+	return err_say(err, EPERM, "container '%s' is refused: it belongs to another pod", c->id);
+}
+
+static int check_network(const struct broker_state *s, const struct broker_container *c,
+			 struct err *err)
+{
+	const struct oci_namespace *ns = oci_namespace(c->spec, OCI_NS_NETWORK);
+
+	return s->network && ns && *ns->path ? network_joins_check(s->network, ns->path, err) : 0;
+}
+
+static int read_config(struct broker_state *s, struct broker_container *c, struct broker_deed *d,
+		       struct err *err)
+{
+	AUTO_FREE char *path = str_printf("%s/config.json", c->bundle);
+	AUTO_FREE char *text = NULL;
+	size_t len = 0;
+
+	if (!path)
+		return err_set(err, ENOMEM, "read the bundle");
+	c->bundle_fd = open(c->bundle, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (c->bundle_fd < 0)
+		return err_set(err, errno, "bundle '%s'", c->bundle);
+	int rc = path_read(c->bundle_fd, "config.json", OCI_MAX_SPEC_BYTES, &text, &len, err);
+	if (rc)
+		return err_wrap(err, "bundle '%s'", c->bundle);
+	rc = oci_parse(text, len, path, &c->spec, err);
+	if (!rc)
+		rc = oci_check(c->spec, err);
+	if (!rc)
+		rc = check_pod(s, c, err);
+	if (!rc)
+		rc = check_network(s, c, err);
+	if (!rc)
+		rc = container_plan_make(c->id, c->bundle, text, len, c->spec, &c->plan, err);
+	return rc ? rc : lend_config(text, len, d, err);
+}
+
+int broker_do_add(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	const char *id = d->request->texts[0], *bundle = d->request->texts[1];
+	CLEANUP(own_container_destroy) struct broker_container *c = NULL;
+	int rc = broker_policy_bundle(&s->policy, id, bundle, err);
+
+	if (rc)
+		return rc;
+	if (s->policy.sealed && d->request->value)
+		return err_say(err, EPERM, "a stub for a later container is refused");
+	if (is_taken(s, id) || s->ncontainers == BROKER_MAX_CONTAINERS)
+		return err_say(err, EEXIST, "the broker has container '%s', or too many", id);
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return err_set(err, ENOMEM, "make a container");
+	c->bundle_fd = c->outcome_fd = -1;
+	c->id = strdup(id);
+	c->bundle = strdup(bundle);
+	if (!c->id || !c->bundle)
+		return err_set(err, ENOMEM, "make a container");
+	rc = read_config(s, c, d, err);
+	if (rc)
+		return rc;
+	/* Of an earlier container of this bundle. */
+	if (unlinkat(c->bundle_fd, OOM_MARKER, 0) && errno != ENOENT)
+		log_warn("container %s: remove the oom marker: %s", id, strerror(errno));
+	c->stub_pid = (pid_t)d->request->value;
+	c->number = d->value = ++s->last_number;
+	c->next = s->containers;
+	s->containers = TAKE_PTR(&c);
+	s->ncontainers++;
+	return 0;
+}
+
+static int mount_rootfs(struct broker_state *s, struct broker_container *c,
+			const struct broker_request *r, struct err *err)
+{
+	struct rootfs_mount mounts[BROKER_MAX_MOUNTS];
+	size_t n = 0;
+	int rc = broker_mounts_decode(r, mounts, &n);
+
+	if (rc)
+		return err_say(err, -rc, "a list of rootfs mounts cannot be read");
+	rc = broker_policy_mounts(&s->policy, mounts, n, err);
+	if (!rc && n)
+		rc = rootfs_mount_all(mounts, n, c->plan->rootfs_host, err);
+	c->nrootfs_mounts = rc ? 0 : n;
+	return rc;
+}
+
+int broker_do_share(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	struct broker_container *c = find(s, d->request, err);
+
+	if (!c)
+		return -ENOENT;
+	if (c->gone || c->shared || c->nrootfs_mounts)
+		return err_say(err, EBUSY, "container '%s' is or was shared already", c->id);
+	int rc = mount_rootfs(s, c, d->request, err);
+	if (!rc && access(c->plan->rootfs_host, F_OK))
+		rc = err_set(err, errno, "rootfs '%s' of the bundle", c->plan->rootfs_host);
+	if (!rc && c->plan->rootfs_readonly)
+		rc = mount_points_make(c->spec, c->plan->rootfs_host, err);
+	if (!rc)
+		rc = shared_tree_add(s->state_dir, c->plan, err);
+	c->shared = !rc;
+	return rc;
+}
+
+static void unshare_container(const struct broker_state *s, struct broker_container *c)
+{
+	if (c->shared)
+		shared_tree_remove(s->state_dir, c->plan);
+	c->shared = false;
+	if (c->nrootfs_mounts)
+		rootfs_unmount(c->plan->rootfs_host, c->nrootfs_mounts);
+	c->nrootfs_mounts = 0;
+	c->gone = true;
+}
+
+int broker_do_unshare(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	struct broker_container *c = find(s, d->request, err);
+
+	if (!c)
+		return -ENOENT;
+	unshare_container(s, c);
+	return 0;
+}
+
+int broker_do_forget(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	struct broker_container *c = find(s, d->request, err);
+
+	if (!c)
+		return -ENOENT;
+	if (c->outcome_fd >= 0)
+		return err_say(err, EBUSY, "hooks of container '%s' run", c->id);
+	for (struct broker_container **at = &s->containers; *at; at = &(*at)->next) {
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	}
+	s->ncontainers--;
+	unshare_container(s, c);
+	container_destroy(c);
+	return 0;
+}
+
+void broker_drop_containers(struct broker_state *s)
+{
+	while (s->containers) {
+		struct broker_container *c = TAKE_PTR(&s->containers);
+
+		s->containers = c->next;
+		unshare_container(s, c);
+		container_destroy(c);
+	}
+	s->ncontainers = 0;
+}
+
+static void on_hooks_end(void *arg, const struct err *why)
+{
+	struct broker_container *c = arg;
+	uint8_t bytes[BROKER_REPLY_MAX_BYTES];
+	const size_t len = broker_reply_encode(why, 0, bytes);
+
+	if (fd_send(c->outcome_fd, bytes, len, NULL, 0) < 0)
+		log_debug("container %s: nobody waits for its hooks", c->id);
+	own_close(&c->outcome_fd);
+}
+
+static pid_t pid_for(const struct broker_state *s, const struct broker_container *c,
+		     enum hooks_moment moment)
+{
+	if (moment == HOOKS_POSTSTOP)
+		return 0;
+	return c->stub_pid ? c->stub_pid : s->vmm_pid;
+}
+
+int broker_do_hooks(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	struct broker_container *c = find(s, d->request, err);
+	const uint32_t moment = d->request->value;
+	int pair[2];
+
+	if (!c)
+		return -ENOENT;
+	if (moment > HOOKS_POSTSTOP || c->outcome_fd >= 0 || c->moments & 1u << moment)
+		return err_say(err, EBUSY, "hooks of container '%s' run, or have run", c->id);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return err_set(err, errno, "run the hooks of '%s'", c->id);
+	c->moments |= 1u << moment;
+	c->outcome_fd = pair[0];
+	d->given[d->ngiven++] = pair[1];
+	const struct hooks_subject subject = {
+		.spec = c->spec,
+		.id = c->id,
+		.bundle = c->bundle,
+		.pid = pid_for(s, c, (enum hooks_moment)moment),
+	};
+	hooks_run(&s->hooks, &subject, (enum hooks_moment)moment, on_hooks_end, c);
+	return 0;
+}
+
+/* By it CRI-O and podman know. */
+int broker_do_mark_oom(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	const struct broker_container *c = find(s, d->request, err);
+	AUTO_FD int fd = -1;
+
+	if (!c)
+		return -ENOENT;
+	fd = openat(c->bundle_fd, OOM_MARKER, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	return fd < 0 ? err_set(err, errno, "leave the oom marker of '%s'", c->id) : 0;
+}

@@ -1,0 +1,196 @@
+/* See broker_policy.h. */
+#include "runtime/broker_policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "config/plan.h"
+
+static void forget_words(char **words, size_t *n)
+{
+	while (*n)
+		free(words[--*n]);
+}
+
+void broker_policy_done(struct broker_policy *p)
+{
+	free(p->bundles);
+	p->bundles = NULL;
+	forget_words(p->logs, &p->nlogs);
+	forget_words(p->places, &p->nplaces);
+}
+
+/* What does not fit any more is not learned: that only makes the policy stricter. */
+static int learn(char **words, size_t *n, const char *word, size_t len, struct err *err)
+{
+	if (*n == BROKER_POLICY_MAX_WORDS)
+		return 0;
+	words[*n] = strndup(word, len);
+	if (!words[*n])
+		return err_set(err, ENOMEM, "learn '%s'", word);
+	++*n;
+	return 0;
+}
+
+static size_t directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash - path) : 0;
+}
+
+int broker_policy_bundle(struct broker_policy *p, const char *id, const char *bundle,
+			 struct err *err)
+{
+	const size_t len = directory_of(bundle);
+
+	if (container_id_check(id, err))
+		return -err->code;
+	if (!p->sealed && p->bundles)
+		return 0;
+	if (!p->sealed) {
+		p->bundles = strndup(bundle, len);
+		return p->bundles ? 0 : err_set(err, ENOMEM, "learn '%s'", bundle);
+	}
+	if (p->bundles && strlen(p->bundles) == len && strncmp(bundle, p->bundles, len) == 0 &&
+	    strcmp(bundle + len + 1, id) == 0)
+		return 0;
+	return err_say(err, EPERM,
+		       "bundle '%s' is refused: it does not lie beside the first container's, "
+		       "under its id",
+		       bundle);
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Equal but for the lengths and values of their numbers. */
+static bool alike(const char *known, const char *word, size_t len)
+{
+	const char *end = word + len;
+
+	while (*known && word < end) {
+		if (is_digit(*known) != is_digit(*word) || (!is_digit(*known) && *known != *word))
+			return false;
+		if (!is_digit(*known)) {
+			known++;
+			word++;
+			continue;
+		}
+		while (is_digit(*known))
+			known++;
+		while (word < end && is_digit(*word))
+			word++;
+	}
+	return !*known && word == end;
+}
+
+/* A snapshotter that gave one of a snapshot's two directories may give the other one, too. */
+static bool alike_as_work(const char *known, const char *word, size_t len)
+{
+	static const char data[] = "/fs", work[] = "/work";
+	const size_t data_len = sizeof(data) - 1, work_len = sizeof(work) - 1;
+
+	if (!str_ends(known, data) || len < work_len ||
+	    memcmp(word + len - work_len, work, work_len) != 0)
+		return false;
+	AUTO_FREE char *stem = strndup(known, strlen(known) - data_len);
+
+	return stem && alike(stem, word, len - work_len);
+}
+
+static int take_place(struct broker_policy *p, const char *path, size_t len, struct err *err)
+{
+	for (size_t i = 0; i < p->nplaces; i++)
+		if (alike(p->places[i], path, len) || alike_as_work(p->places[i], path, len))
+			return 0;
+	if (!p->sealed)
+		return learn(p->places, &p->nplaces, path, len, err);
+	return err_say(err, EPERM,
+		       "rootfs mount of '%.*s' is refused: the first container's came from "
+		       "elsewhere",
+		       (int)len, path);
+}
+
+/* lowerdir=A:B, upperdir=A, workdir=A, lowerdir+=A, datadir+=A (overlayfs.rst) */
+static bool names_directories(const char *option, const char **value)
+{
+	const char *equals = strchr(option, '=');
+	size_t len = equals ? (size_t)(equals - option) : 0;
+
+	if (len && option[len - 1] == '+')
+		len--;
+	*value = equals ? equals + 1 : NULL;
+	return len >= 3 && memcmp(option + len - 3, "dir", 3) == 0 && !memchr(option, '/', len);
+}
+
+static int take_directories(struct broker_policy *p, const char *value, struct err *err)
+{
+	for (;;) {
+		const size_t len = strcspn(value, ":");
+		int rc = take_place(p, value, len, err);
+
+		if (rc || !value[len])
+			return rc;
+		value += len + 1;
+	}
+}
+
+static int take_option(struct broker_policy *p, const char *option, struct err *err)
+{
+	const char *value = NULL;
+
+	/* One option is one word: the kernel would see two, or a name that is not the one seen here. */
+	if (p->sealed && strpbrk(option, ",\\"))
+		return err_say(err, EPERM, "rootfs mount option '%s' is refused", option);
+	if (names_directories(option, &value))
+		return take_directories(p, value, err);
+	if (p->sealed && strchr(option, '/'))
+		return err_say(err, EPERM, "rootfs mount option '%s' is refused: it names a path",
+			       option);
+	return 0;
+}
+
+static int take_mount(struct broker_policy *p, const struct rootfs_mount *m, struct err *err)
+{
+	const bool overlay = strcmp(m->type, "overlay") == 0;
+	int rc = 0;
+
+	if (p->sealed && *m->target)
+		return err_say(err, EPERM, "rootfs mount target '%s' is refused", m->target);
+	/* An overlay's source is a word of no meaning. */
+	if (!overlay)
+		rc = take_place(p, m->source, strlen(m->source), err);
+	for (size_t i = 0; !rc && i < m->noptions; i++)
+		rc = take_option(p, m->options[i], err);
+	return rc;
+}
+
+int broker_policy_mounts(struct broker_policy *p, const struct rootfs_mount *mounts, size_t n,
+			 struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = take_mount(p, &mounts[i], err);
+	return rc;
+}
+
+int broker_policy_log(struct broker_policy *p, const char *path, struct err *err)
+{
+	const size_t len = directory_of(path);
+
+	if (!p->sealed)
+		return learn(p->logs, &p->nlogs, path, len, err);
+	for (size_t i = 0; i < p->nlogs; i++)
+		if (strlen(p->logs[i]) == len && strncmp(p->logs[i], path, len) == 0)
+			return 0;
+	return err_say(err, EPERM,
+		       "log file '%s' is refused: once the microVM runs, a log has to lie in a "
+		       "directory that has one of an earlier process",
+		       path);
+}

@@ -1,0 +1,43 @@
+/*
+ * What a broker that is sealed still does for its monitor. Before the seal the requests come from callers that are trusted
+ * (containerd, `nacre create`) through a monitor that no guest has spoken to; what they say is learned. After it the monitor may be
+ * anybody's, and a request has to be of the kind that was seen before:
+ *
+ * - a bundle lies beside the first one, under its container's id;
+ * - a root filesystem's mounts name directories that look like the first container's but for their numbers, as a snapshotter's do
+ *   (".../snapshots/7/fs");
+ * - a log file lies in a directory in which one was opened before.
+ *
+ * Words are compared, nothing is looked up, so a link that a guest has made in a directory of its own leads nowhere.
+ */
+#ifndef NACRE_RUNTIME_BROKER_POLICY_H
+#define NACRE_RUNTIME_BROKER_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "runtime/rootfs_mount.h"
+
+#define BROKER_POLICY_MAX_WORDS 256
+
+struct broker_policy {
+	bool sealed;
+	char *bundles;                       /* the directory of the first bundle; NULL: none yet */
+	char *logs[BROKER_POLICY_MAX_WORDS]; /* directories */
+	size_t nlogs;
+	char *places[BROKER_POLICY_MAX_WORDS]; /* paths of mounts */
+	size_t nplaces;
+};
+
+void broker_policy_done(struct broker_policy *p);
+
+/* Each: 0, and before the seal what it says is learned; after it -EPERM with the rule that is broken. */
+int broker_policy_bundle(struct broker_policy *p, const char *id, const char *bundle,
+			 struct err *err) MUST_CHECK;
+int broker_policy_mounts(struct broker_policy *p, const struct rootfs_mount *mounts, size_t n,
+			 struct err *err) MUST_CHECK;
+int broker_policy_log(struct broker_policy *p, const char *path, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,592 @@
+/*
+ * The broker as its monitor sees it, and as a monitor that somebody has taken over could try it: what is not a request, what it does
+ * not know, what it does not do any more once it is sealed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "runtime/broker_ask.h"
+#include "runtime/broker_policy.h"
+#include "runtime/state_dir.h"
+#include "runtime/unix_socket.h"
+#include "tests/unit/broker_fixture.h"
+
+#define OF_POD(id) ",\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"" id "\"}"
+#define HOOK(kind, script)                                                                         \
+	",\"hooks\":{\"" kind "\":[{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"" script "\"]}" \
+	"]}"
+
+struct world {
+	struct loop *loop;
+	struct broker *broker;
+	char dir[40];
+	char *state_dir, *events;
+	int lost, answers;
+	struct err why;
+};
+
+static void on_hooks(void *arg, const struct err *why)
+{
+	struct world *w = arg;
+
+	w->answers++;
+	w->why = *why;
+}
+
+static int begin(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct err err = ERR_INIT;
+
+	assert_non_null(w);
+	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/broker-test-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	w->state_dir = str_printf("%s/state", w->dir);
+	w->events = str_printf("%s/events", w->dir);
+	assert_int_equal(mkdir(w->state_dir, 0700), 0);
+	assert_int_equal(loop_create(&w->loop, &err), 0);
+	w->broker = broker_fixture_start(w->loop, w->state_dir, w->events, &w->lost);
+	*state = w;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct world *w = *state;
+	struct err err = ERR_INIT;
+
+	broker_stop(w->broker);
+	loop_destroy(w->loop);
+	assert_int_equal(access(w->state_dir, F_OK), -1);
+	assert_int_equal(path_remove_tree(AT_FDCWD, w->dir, &err), 0);
+	free(w->events);
+	free(w->state_dir);
+	free(w);
+	return 0;
+}
+
+/* The path of a bundle in `where` of the world; the caller's. */
+static char *make_bundle(const struct world *w, const char *where, const char *text)
+{
+	char *path = str_printf("%s/%s", w->dir, where);
+
+	broker_fixture_bundle(path, text);
+	return path;
+}
+
+static int add(struct world *w, const char *id, const char *bundle, pid_t stub, uint32_t *number,
+	       struct err *err)
+{
+	AUTO_FREE char *config = NULL;
+	size_t len = 0;
+
+	return broker_add(w->broker, id, bundle, stub, number, &config, &len, err);
+}
+
+static void wait_for_answers(struct world *w, int n)
+{
+	struct err err = ERR_INIT;
+
+	for (int i = 0; i < 100 && w->answers < n; i++)
+		assert_int_equal(loop_step(w->loop, 5000, &err), 0);
+	assert_int_equal(w->answers, n);
+}
+
+/* --- words --------------------------------------------------------------------------------------------------------- */
+
+#define HEAD(op) op, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0
+
+static void test_requests(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t len;
+		uint8_t bytes[24];
+		int rc;
+		size_t ntexts;
+	} cases[] = {
+		{"no texts", 12, {HEAD(BROKER_UNSHARE)}, 0, 0},
+		{"two texts", 18, {HEAD(BROKER_ADD), 'i', 'd', 0, '/', 'b', 0}, 0, 2},
+		{"empty texts", 14, {HEAD(BROKER_ADD), 0, 0}, 0, 2},
+		{"cut in the head", 11, {HEAD(BROKER_UNSHARE)}, -EPROTO, 0},
+		{"nothing", 0, {0}, -EPROTO, 0},
+		{"one text too few", 15, {HEAD(BROKER_ADD), 'i', 'd', 0}, -EPROTO, 0},
+		{"one text too many", 15, {HEAD(BROKER_ADD), 0, 0, 0}, -EPROTO, 0},
+		{"a text where none is", 13, {HEAD(BROKER_UNSHARE), 0}, -EPROTO, 0},
+		{"a text without end", 16, {HEAD(BROKER_ADD), 0, '/', 'b', 'c'}, -EPROTO, 0},
+		{"past the last operation", 12, {HEAD(BROKER_OPS)}, -EPROTO, 0},
+		{"a huge operation", 12, {0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0}, -EPROTO, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct broker_request r;
+		int rc = broker_request_decode(cases[i].bytes, cases[i].len, &r);
+
+		if (rc != cases[i].rc || (!rc && r.ntexts != cases[i].ntexts))
+			fail_msg("%s: %d", cases[i].name, rc);
+		if (!rc)
+			assert_true(r.container == 7 && r.value == 9);
+	}
+}
+
+static void test_mount_lists(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *texts[9];
+		size_t ntexts;
+		int rc;
+		size_t n, noptions; /* of the last one */
+	} cases[] = {
+		{"none", {0}, 0, 0, 0, 0},
+		{"one", {"bind", "/a", "", "ro", ""}, 5, 0, 1, 1},
+		{"two", {"bind", "/a", "", "", "bind", "/b", "", "ro", ""}, 9, 0, 2, 1},
+		{"no end", {"bind", "/a", "", "ro"}, 4, -EPROTO, 0, 0},
+		{"half of one", {"bind", "/a", ""}, 3, -EPROTO, 0, 0},
+		{"one and a half", {"bind", "/a", "", "", "bind"}, 5, -EPROTO, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rootfs_mount mounts[BROKER_MAX_MOUNTS];
+		struct broker_request r = {.ntexts = cases[i].ntexts}, again = {0};
+		size_t n = 0;
+
+		memcpy(r.texts, cases[i].texts, sizeof(cases[i].texts));
+		if (broker_mounts_decode(&r, mounts, &n) != cases[i].rc)
+			fail_msg("%s", cases[i].name);
+		if (cases[i].rc)
+			continue;
+		assert_int_equal(n, cases[i].n);
+		assert_true(!n || mounts[n - 1].noptions == cases[i].noptions);
+		assert_int_equal(broker_mounts_put(&again, mounts, n), 0);
+		assert_int_equal(again.ntexts, r.ntexts);
+	}
+}
+
+/* More than there is room for, on either side. */
+static void test_too_many_mounts(void **state)
+{
+	struct rootfs_mount mounts[BROKER_MAX_MOUNTS + 1];
+	struct broker_request r = {0};
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
+		mounts[i] = (struct rootfs_mount){"bind", "/a", "", NULL, 0};
+	assert_int_equal(broker_mounts_put(&r, mounts, BROKER_MAX_MOUNTS), 0);
+	assert_int_equal(broker_mounts_decode(&r, mounts, &n), 0);
+	assert_int_equal(n, BROKER_MAX_MOUNTS);
+	for (size_t i = 0; i < 4; i++)
+		r.texts[r.ntexts++] = "";
+	assert_int_equal(broker_mounts_decode(&r, mounts, &n), -EPROTO);
+	assert_int_equal(broker_mounts_put(&(struct broker_request){0}, mounts, ARRAY_SIZE(mounts)),
+			 -E2BIG);
+	r.ntexts = BROKER_MAX_TEXTS - 3;
+	assert_int_equal(broker_mounts_put(&r, mounts, 1), -E2BIG);
+}
+
+static void test_replies(void **state)
+{
+	uint8_t bytes[BROKER_REPLY_MAX_BYTES + 1] = {0};
+	struct err fine = ERR_INIT, no = ERR_INIT, got = ERR_INIT;
+	uint32_t value = 0;
+
+	(void)state;
+	size_t len = broker_reply_encode(&fine, 5, bytes);
+	assert_int_equal(broker_reply_decode(bytes, len, &value, &got), 0);
+	assert_int_equal(value, 5);
+	assert_int_equal(broker_reply_decode(bytes, len - 1, &value, &got), -EPROTO);
+	assert_int_equal(broker_reply_decode(bytes, len + 1, &value, &got), -EPROTO);
+	(void)err_say(&no, ENOENT, "%01100d", 1);
+	len = broker_reply_encode(&no, 0, bytes);
+	assert_int_equal(len, BROKER_REPLY_MAX_BYTES);
+	assert_int_equal(broker_reply_decode(bytes, len, &value, &got), -ENOENT);
+	assert_string_equal(got.text, no.text);
+}
+
+/* --- policy -------------------------------------------------------------------------------------------------------- */
+
+#define S "/var/lib/snapshots/"
+
+static struct rootfs_mount overlay(const char *const *options, size_t n)
+{
+	return (struct rootfs_mount){"overlay", "overlay", "", options, n};
+}
+
+static void learn(struct broker_policy *p)
+{
+	static const char *const options[] = {"index=off", "lowerdir=" S "1/fs:" S "2/fs",
+					      "upperdir=" S "30/fs", "workdir=" S "30/work"};
+	const struct rootfs_mount first = overlay(options, ARRAY_SIZE(options));
+	struct err err = ERR_INIT;
+
+	assert_int_equal(broker_policy_mounts(p, &first, 1, &err), 0);
+	assert_int_equal(broker_policy_bundle(p, "pod", "/run/c/pod", &err), 0);
+	assert_int_equal(broker_policy_log(p, "/var/log/pod/0.log", &err), 0);
+	p->sealed = true;
+}
+
+static void test_mounts_after_the_seal(void **state)
+{
+	static const struct {
+		const char *option;
+		bool good;
+	} options[] = {
+		{"lowerdir=" S "1/fs", true},
+		{"lowerdir=" S "12345/fs:" S "7/fs:" S "8/fs", true},
+		{"lowerdir+=" S "12/fs", true},
+		{"upperdir=" S "4/fs", true},
+		{"workdir=" S "4/work", true},
+		{"ro", true},
+		{"index=off", true},
+		{"lowerdir=/", false},
+		{"lowerdir=/etc", false},
+		{"lowerdir=etc", false},
+		{"lowerdir=", false},
+		{"lowerdir=" S "1/fs:/etc", false},
+		{"lowerdir=" S "1/fs::" S "2/fs", false},
+		{"lowerdir=" S "1/fs/sub", false},
+		{"lowerdir=" S "../fs", false},
+		{"lowerdir=" S "/fs", false},
+		{"lowerdir=" S "1", false},
+		{"lowerdir=" S "1x/fs", false},
+		{"lowerdir=" S "1/fs,upperdir=/etc", false},
+		{"lowerdir=" S "1/fs\\:/etc", false},
+		{"upperdir=/etc/cron.d", false},
+		{"workdir=" S "4/work/x", false},
+		{"redirect_to=/etc", false},
+		{"/etc/xdir=" S "4/work", false},
+	};
+	struct broker_policy p = {0};
+
+	(void)state;
+	learn(&p);
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		const struct rootfs_mount m = overlay(&options[i].option, 1);
+		struct err err = ERR_INIT;
+
+		if ((broker_policy_mounts(&p, &m, 1, &err) == 0) != options[i].good)
+			fail_msg("%s: %s", options[i].option, err.text);
+	}
+	broker_policy_done(&p);
+}
+
+static void test_sources_after_the_seal(void **state)
+{
+	static const struct {
+		struct rootfs_mount m;
+		bool good;
+	} cases[] = {
+		{{"bind", S "5/fs", "", NULL, 0}, true},
+		{{"bind", "/", "", NULL, 0}, false},
+		{{"bind", "etc", "", NULL, 0}, false},
+		{{"bind", S "5/fs", "etc", NULL, 0}, false},
+		{{"ext4", "/dev/sda1", "", NULL, 0}, false},
+		{{"proc", "proc", "", NULL, 0}, false},
+		{{"", "/etc", "", NULL, 0}, false},
+	};
+	struct broker_policy p = {0};
+
+	(void)state;
+	learn(&p);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err err = ERR_INIT;
+
+		if ((broker_policy_mounts(&p, &cases[i].m, 1, &err) == 0) != cases[i].good)
+			fail_msg("%s %s: %s", cases[i].m.type, cases[i].m.source, err.text);
+	}
+	broker_policy_done(&p);
+}
+
+static void test_names_after_the_seal(void **state)
+{
+	static const struct {
+		const char *id, *bundle;
+		bool good;
+	} bundles[] = {
+		{"c", "/run/c/c", true},
+		{"c", "/run/c/d", false},
+		{"c", "/run/c/c/", false},
+		{"c", "/run/d/c", false},
+		{"c", "/run/c/pod/rootfs", false},
+		{"..", "/run/c/..", false},
+		{"c", "c", false},
+		{"", "/run/c/", false},
+	};
+	static const struct {
+		const char *path;
+		bool good;
+	} logs[] = {
+		{"/var/log/pod/1.log", true},
+		{"/var/log/pod/../x", false},
+		{"/var/log/x", false},
+		{"/etc/cron.d/x", false},
+		{"x", false},
+	};
+	struct broker_policy p = {0};
+	struct err err = ERR_INIT;
+
+	(void)state;
+	learn(&p);
+	for (size_t i = 0; i < ARRAY_SIZE(bundles); i++)
+		if ((broker_policy_bundle(&p, bundles[i].id, bundles[i].bundle, &err) == 0) !=
+		    bundles[i].good)
+			fail_msg("%s", bundles[i].bundle);
+	for (size_t i = 0; i < ARRAY_SIZE(logs); i++)
+		if ((broker_policy_log(&p, logs[i].path, &err) == 0) != logs[i].good)
+			fail_msg("%s", logs[i].path);
+	broker_policy_done(&p);
+}
+
+/* --- containers ---------------------------------------------------------------------------------------------------- */
+
+static void test_containers(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *first = make_bundle(w, "b/pod", BUNDLE_CONFIG(""));
+	struct err err = ERR_INIT;
+	uint32_t pod = 0, again = 0;
+
+	assert_int_equal(add(w, "../x", first, 0, &pod, &err), -EINVAL);
+	assert_int_equal(add(w, "pod", w->state_dir, 0, &pod, &err), -ENOENT);
+	assert_int_equal(add(w, "pod", first, 0, &pod, &err), 0);
+	assert_int_equal(add(w, "pod", first, 0, &again, &err), -EEXIST);
+	/* A number is asked for, not an index or an address. */
+	assert_int_equal(broker_unshare(w->broker, pod + 1, &err), -ENOENT);
+	assert_int_equal(broker_forget(w->broker, 0, &err), -ENOENT);
+	assert_int_equal(broker_unshare(w->broker, pod, &err), 0);
+	/* Once it is out of the tree another one may be of that id; it does not come back itself. */
+	assert_int_equal(broker_share(w->broker, pod, NULL, 0, &err), -EBUSY);
+	assert_int_equal(add(w, "pod", first, 0, &again, &err), 0);
+	assert_int_not_equal(again, pod);
+	assert_int_equal(broker_forget(w->broker, pod, &err), 0);
+	assert_int_equal(broker_forget(w->broker, pod, &err), -ENOENT);
+	assert_int_equal(w->lost, 0);
+}
+
+static void test_sealed(void **state)
+{
+	static const struct {
+		const char *where, *id, *config;
+		pid_t stub;
+		int rc;
+	} cases[] = {
+		{"b/good", "good", BUNDLE_CONFIG(OF_POD("pod")), 0, 0},
+		{"b/other", "other", BUNDLE_CONFIG(OF_POD("another")), 0, -EPERM},
+		{"b/alone", "alone", BUNDLE_CONFIG(""), 0, -EPERM},
+		{"b/stub", "stub", BUNDLE_CONFIG(OF_POD("pod")), 1, -EPERM},
+		{"b/name", "id", BUNDLE_CONFIG(OF_POD("pod")), 0, -EPERM},
+		{"b/pod/rootfs", "rootfs", BUNDLE_CONFIG(OF_POD("pod")), 0, -EPERM},
+		{"else/where", "where", BUNDLE_CONFIG(OF_POD("pod")), 0, -EPERM},
+	};
+	struct world *w = *state;
+	AUTO_FREE char *first = make_bundle(w, "b/pod", BUNDLE_CONFIG(""));
+	struct err err = ERR_INIT;
+	uint32_t number = 0;
+
+	assert_int_equal(add(w, "pod", first, 4711, &number, &err), 0);
+	assert_int_equal(broker_seal(w->broker, 1, &err), 0);
+	assert_int_equal(broker_seal(w->broker, 2, &err), -EPERM);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_FREE char *bundle = make_bundle(w, cases[i].where, cases[i].config);
+		int rc = add(w, cases[i].id, bundle, cases[i].stub, &number, &err);
+
+		if (rc != cases[i].rc)
+			fail_msg("%s: %d", cases[i].where, rc);
+	}
+	/* A link beside the first bundle is not followed. */
+	AUTO_FREE char *link = str_printf("%s/b/link", w->dir);
+	AUTO_FREE char *target = str_printf("%s/else/where", w->dir);
+	assert_int_equal(symlink(target, link), 0);
+	assert_true(add(w, "link", link, 0, &number, &err) < 0);
+	assert_int_equal(broker_network(w->broker, STDIN_FILENO, "", &err), -EPERM);
+}
+
+static void test_hooks(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *bundle =
+		make_bundle(w, "b/pod", BUNDLE_CONFIG(HOOK("createRuntime", "cat >state; exit 3")));
+	AUTO_FREE char *file = str_printf("%s/state", bundle);
+	AUTO_FREE char *text = NULL;
+	struct err err = ERR_INIT;
+	uint32_t number = 0;
+
+	assert_int_equal(add(w, "pod", bundle, 4711, &number, &err), 0);
+	broker_hooks(w->broker, number, HOOKS_CREATE, on_hooks, w);
+	wait_for_answers(w, 1);
+	if (w->why.code != ECHILD)
+		fail_msg("%s", w->why.text);
+	assert_non_null(strstr(w->why.text, "createRuntime hook #0"));
+	assert_int_equal(path_read(AT_FDCWD, file, 4096, &text, NULL, &err), 0);
+	assert_non_null(strstr(text, "\"pid\":4711"));
+	/* Once in a life. */
+	broker_hooks(w->broker, number, HOOKS_CREATE, on_hooks, w);
+	assert_int_equal(w->answers, 2);
+	assert_int_equal(w->why.code, EBUSY);
+	broker_hooks(w->broker, number, (enum hooks_moment)99, on_hooks, w);
+	assert_int_equal(w->why.code, EBUSY);
+	broker_hooks(w->broker, 99, HOOKS_POSTSTOP, on_hooks, w);
+	assert_int_equal(w->why.code, ENOENT);
+	/* Nobody takes what they work with away. */
+	broker_hooks(w->broker, number, HOOKS_POSTSTOP, on_hooks, w);
+	wait_for_answers(w, 5);
+	assert_int_equal(w->why.code, 0);
+}
+
+static void test_hooks_are_cut_short(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *bundle =
+		make_bundle(w, "b/pod", BUNDLE_CONFIG(HOOK("prestart", "sleep 600")));
+	struct err err = ERR_INIT;
+	uint32_t number = 0;
+
+	assert_int_equal(add(w, "pod", bundle, 0, &number, &err), 0);
+	broker_hooks(w->broker, number, HOOKS_CREATE, on_hooks, w);
+	assert_int_equal(w->answers, 0);
+	assert_int_equal(broker_forget(w->broker, number, &err), -EBUSY);
+	broker_close_hooks(w->broker);
+	assert_int_equal(w->answers, 1);
+	assert_int_equal(w->why.code, ECANCELED);
+	assert_int_equal(broker_forget(w->broker, number, &err), 0);
+}
+
+/* --- names --------------------------------------------------------------------------------------------------------- */
+
+static void test_streams(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *fifo = str_printf("%s/fifo", w->dir);
+	AUTO_FREE char *file = str_printf("%s/file", w->dir);
+	AUTO_FREE char *log = str_printf("file://%s/logs/0", w->dir);
+	AUTO_FREE char *beside = str_printf("file://%s/logs/1", w->dir);
+	AUTO_FREE char *elsewhere = str_printf("file://%s/file", w->dir);
+	struct stdio_host h = STDIO_HOST_INIT;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(path_write_atomic(AT_FDCWD, file, "x", 1, 0600, &err), 0);
+	assert_int_equal(broker_open_stream(w->broker, log, false, &h, &err), 0);
+	assert_int_equal(h.keep, -1);
+	stdio_host_close(&h);
+	assert_int_equal(broker_seal(w->broker, 1, &err), 0);
+	assert_int_equal(broker_open_stream(w->broker, fifo, false, &h, &err), 0);
+	assert_true(h.fd >= 0 && h.keep >= 0);
+	assert_int_equal(fcntl(h.fd, F_GETFL) & O_ACCMODE, O_WRONLY);
+	stdio_host_close(&h);
+	assert_int_equal(broker_open_stream(w->broker, fifo, true, &h, &err), 0);
+	assert_int_equal(fcntl(h.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	stdio_host_close(&h);
+	assert_int_equal(broker_open_stream(w->broker, beside, false, &h, &err), 0);
+	stdio_host_close(&h);
+	assert_int_equal(broker_open_stream(w->broker, elsewhere, false, &h, &err), -EPERM);
+	assert_int_equal(broker_open_stream(w->broker, file, true, &h, &err), -EINVAL);
+	assert_int_equal(broker_open_stream(w->broker, "fd://3", true, &h, &err), -ENOTSUP);
+	assert_int_equal(broker_open_stream(w->broker, "/dev/null", true, &h, &err), -EINVAL);
+}
+
+static void test_connections(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *vsock = str_printf("%s/%s", w->state_dir, STATE_VSOCK_SOCK);
+	AUTO_FREE char *record = str_printf("%s/start.json", w->state_dir);
+	AUTO_FD int events = -1;
+	AUTO_FD int guest = -1;
+	AUTO_FD int ours = -1;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(broker_connect_events(w->broker, &ours, &err), -ENOENT);
+	assert_int_equal(unix_listen(w->events, &events, &err), 0);
+	assert_int_equal(unix_listen(vsock, &guest, &err), 0);
+	assert_int_equal(broker_connect_events(w->broker, &ours, &err), 0);
+	AUTO_FD int accepted = accept4(events, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(accepted >= 0);
+	own_close(&ours);
+	assert_int_equal(broker_connect_guest(w->broker, &ours, &err), 0);
+	own_close(&accepted);
+	accepted = accept4(guest, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(accepted >= 0);
+	assert_int_equal(broker_record(w->broker, "{}", &err), 0);
+	assert_int_equal(access(record, F_OK), 0);
+	assert_int_equal(broker_record(w->broker, "{}", &err), -EPERM);
+}
+
+/* --- its end ------------------------------------------------------------------------------------------------------- */
+
+/* What is not a request ends it; whoever asks afterwards is told at once. */
+static void test_garbage(void **state)
+{
+	struct world *w = *state;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(send(w->broker->sock, "garbage", 7, 0), 7);
+	for (int i = 0; i < 100 && !w->lost; i++)
+		assert_int_equal(loop_step(w->loop, 5000, &err), 0);
+	assert_int_equal(w->lost, 1);
+	assert_int_equal(broker_unshare(w->broker, 1, &err), -ENOTCONN);
+	/* Nobody is left to do it. */
+	assert_int_equal(rmdir(w->state_dir), 0);
+}
+
+static void test_too_long_a_request(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *name = malloc(BROKER_MAX_BYTES + 1);
+	struct stdio_host h = STDIO_HOST_INIT;
+	struct err err = ERR_INIT;
+
+	assert_non_null(name);
+	memset(name, 'x', BROKER_MAX_BYTES);
+	name[BROKER_MAX_BYTES] = '\0';
+	assert_int_equal(broker_open_stream(w->broker, name, true, &h, &err), -E2BIG);
+	name[BROKER_MAX_BYTES - 100] = '\0';
+	assert_int_equal(broker_open_stream(w->broker, name, true, &h, &err), -ENOTSUP);
+}
+
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_mount_lists),
+		cmocka_unit_test(test_too_many_mounts),
+		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_mounts_after_the_seal),
+		cmocka_unit_test(test_sources_after_the_seal),
+		cmocka_unit_test(test_names_after_the_seal),
+		WITH_WORLD(test_containers),
+		WITH_WORLD(test_sealed),
+		WITH_WORLD(test_hooks),
+		WITH_WORLD(test_hooks_are_cut_short),
+		WITH_WORLD(test_streams),
+		WITH_WORLD(test_connections),
+		WITH_WORLD(test_garbage),
+		WITH_WORLD(test_too_long_a_request),
+	};
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
+}
