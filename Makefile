@@ -369,6 +369,7 @@ UNIT_TESTS := \
 	lifecycle_test \
 	machine_test \
 	mmio_test \
+	monitor_jail_test \
 	net_ctrl_test \
 	net_rx_test \
 	net_tap_test \

@@ -21,19 +21,6 @@ int caps_set(uint64_t keep, struct err *err)
 	return 0;
 }
 
-int caps_keep(uint64_t keep, struct err *err)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-	uint64_t have = 0;
-
-	if (syscall(SYS_capget, &head, data) < 0)
-		return err_set(err, errno, "look at our capabilities");
-	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
-		have |= (uint64_t)data[i].permitted << (32 * i);
-	return caps_set(have & keep, err);
-}
-
 int caps_bound(uint64_t keep, struct err *err)
 {
 	for (unsigned int cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {

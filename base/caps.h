@@ -16,9 +16,6 @@
 /* Permitted and effective become `keep`, inheritable and ambient empty. Asking for more than there is: -EPERM. */
 int caps_set(uint64_t keep, struct err *err) MUST_CHECK;
 
-/* The same, but what is not there now is no error. */
-int caps_keep(uint64_t keep, struct err *err) MUST_CHECK;
-
 /* Takes all but `keep` from the bounding set too: no program executed later has them either. Needs CAP_SETPCAP. */
 int caps_bound(uint64_t keep, struct err *err) MUST_CHECK;
 

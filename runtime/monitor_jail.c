@@ -1,24 +1,39 @@
-/* See monitor_jail.h. */
+/* See monitor_jail.h. Capabilities first: the bounding set takes one to be emptied. */
 #include "runtime/monitor_jail.h"
 
-#include "base/caps.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 
-/* An overlay acts on its layers with the rights that its mounter had (overlayfs.rst, "Permission model"). */
-static const uint64_t kept =
-	CAP_BIT(CAP_SYS_ADMIN) | /* mounts of later containers; setns for hooks and the pod's network */
-	CAP_BIT(CAP_SYS_CHROOT) |      /* setns into a mount namespace, for hooks */
-	CAP_BIT(CAP_NET_ADMIN) |       /* taps of interfaces that appear later */
-	CAP_BIT(CAP_KILL) |            /* stubs and hooks, whoever they run as */
-	CAP_BIT(CAP_DAC_OVERRIDE) |    /* mount points in a rootfs of any owner, and overlay */
-	CAP_BIT(CAP_DAC_READ_SEARCH) | /* overlay */
-	CAP_BIT(CAP_CHOWN) |           /* overlay: copying up */
-	CAP_BIT(CAP_FOWNER) |          /* overlay: copying up */
-	CAP_BIT(CAP_FSETID) |          /* overlay: copying up */
-	CAP_BIT(CAP_SETFCAP) |         /* overlay: copying up */
-	CAP_BIT(CAP_MKNOD) |           /* overlay: copying up */
-	CAP_BIT(CAP_SYS_RESOURCE);     /* overlay: room that the file system reserves */
+#include "base/caps.h"
+#include "base/syscall_list.h"
+
+#define KIND    0 /* of its only thread */
+#define MONITOR (1u << KIND)
+
+static const struct syscall_rule rules[] = {
+#define ALLOW(who, call, why)         RULE_ALLOW(who, call)
+#define ALLOW_IF(who, call, why, ...) RULE_ALLOW_IF(who, call, __VA_ARGS__)
+#define REFUSE(who, call, why)        RULE_REFUSE(who, call)
+#include "runtime/monitor.def"
+};
+
+int monitor_jail_seccomp(struct err *err)
+{
+	return syscall_list_enter(rules, ARRAY_SIZE(rules), KIND, "the monitor", err);
+}
 
 int monitor_jail_enter(struct err *err)
 {
-	return caps_keep(kept, err);
+	int rc = caps_bound(0, err);
+
+	if (!rc)
+		rc = caps_set(0, err);
+	if (!rc && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		rc = err_set(err, errno, "set no_new_privs");
+	return rc ? rc : monitor_jail_seccomp(err);
 }

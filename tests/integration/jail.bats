@@ -117,8 +117,107 @@ refused() {
 	rmdir /sys/fs/cgroup/nacre-test
 }
 
-@test "the monitor keeps only the capabilities it has a use for" {
-	monitor=$(pgrep -f 'nacre monitor' | head -n 1)
-	# CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL NET_ADMIN SYS_CHROOT SYS_ADMIN SYS_RESOURCE MKNOD SETFCAP
-	[ "$(awk '$1 == "CapEff:" { print $2 }' "/proc/$monitor/status")" = 000000008924103f ]
+# What of a process's status the jail decides.
+rights() {
+	awk '/^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):/ { print $1, $2 }' "/proc/$1/status"
+}
+
+assert_jailed() {
+	diff - <(rights "$1") <<-EOT
+		CapInh: 0000000000000000
+		CapPrm: 0000000000000000
+		CapEff: 0000000000000000
+		CapBnd: 0000000000000000
+		CapAmb: 0000000000000000
+		NoNewPrivs: 1
+		Seccomp: 2
+	EOT
+}
+
+# listed WHAT [STATE-DIR]: the pid of a process of the sandbox.
+listed() {
+	jq -r --arg what "$1" '.resources[] | select(.what == $what) | .pid' "${2:-$STATE/$id}/resources.json"
+}
+
+@test "the monitor has no capabilities and a list of system calls, with either face" {
+	assert_jailed "$(listed monitor)"
+	[ "$(rights "$(listed broker)" | awk '$1 == "Seccomp:" { print $2 }')" = 0 ]
+	other=$(new_id)
+	ctr run -d --runtime $RUNTIME $BUSYBOX "$other" sleep 600
+	assert_jailed "$(listed monitor "$STATE/@default/$other")"
+	# it still does its work
+	run ctr task exec --exec-id e "$other" echo second
+	[ "$output" = second ]
+	ctr task kill --signal SIGKILL "$other"
+	wait_for 30 sh -c "ctr task ls | grep '$other.*STOPPED'"
+	ctr task delete "$other" || true
+	ctr container delete "$other"
+}
+
+@test "a later container of a pod is made, started and deleted behind the wall" {
+	pod=$(new_id)
+	second=$(new_id)
+	ctr run -d --runtime $RUNTIME $BUSYBOX "$pod" sleep 600
+	before=$(pgrep -fc containerd-shim-nacre-v2)
+	for round in 1 2; do
+		run ctr run --rm --runtime $RUNTIME --annotation "io.kubernetes.cri.sandbox-id=$pod" \
+			--mount "type=bind,src=$b/rootfs/bin,dst=/host-bin,options=rbind:ro" \
+			$BUSYBOX "$second" sh -c 'echo $0; ls /host-bin/busybox; exit 5' "$round"
+		[ "$status" -eq 5 ]
+		[ "${lines[0]} ${lines[1]}" = "$round /host-bin/busybox" ]
+	done
+	[ "$(pgrep -fc containerd-shim-nacre-v2)" -eq "$before" ]
+	assert_jailed "$(listed monitor "$STATE/@default/$pod")"
+	# nothing of it is left in the tree that the guest sees
+	[ ! -e "/proc/$(listed monitor "$STATE/@default/$pod")/root$STATE/@default/$pod/shared/$second" ]
+	ctr task kill --signal SIGKILL "$pod"
+	wait_for 30 sh -c "ctr task ls | grep '$pod.*STOPPED'"
+	ctr task delete "$pod" || true
+	ctr container delete "$pod"
+}
+
+@test "a monitor that is taken over opens nothing, and dies of what is not on its list" {
+	monitor=$(listed monitor)
+	broker=$(listed broker)
+	over=$BATS_TEST_DIRNAME/taken_over.py
+	[ "$("$over" call "$monitor" 257 -100 0 0)" = EACCES ] # openat(AT_FDCWD, ...)
+	[ "$("$over" call "$monitor" 39)" = "$monitor" ]       # getpid
+	[ "$(nacre state "$id" | jq -r .status)" = running ]
+	[ "$("$over" call "$monitor" 165)" = SIGSYS ] # mount
+	# and takes broker and guest along
+	wait_for 20 sh -c "[ ! -e /proc/$broker ] && [ ! -e /proc/$vmm ]"
+}
+
+@test "its broker refuses what a taken-over monitor could ask" {
+	monitor=$(listed monitor)
+	over=$BATS_TEST_DIRNAME/taken_over.py
+	run "$over" broker "$monitor"
+	[ "$status" -eq 0 ]
+	diff - <(echo "$output") <<-EOT
+		add etc /etc EPERM
+		add x /proc/1/root EPERM
+		add x /tmp/x EPERM
+		share bind /  rbind  EBUSY
+		share bind /  rbind  ENOENT
+		forget ENOENT
+		hooks EBUSY
+		hooks ENOENT
+		mark-oom ENOENT
+		open-stream /etc/shadow EINVAL
+		open-stream file:///etc/cron.d/nacre-test EPERM
+		open-stream fd://3 ENOTSUP
+		open-stream /dev/kvm EINVAL
+		record {} EPERM
+		network  EPERM
+		join EINVAL
+		join ENOENT
+		leave ENOENT
+		mtu ENOENT
+		seal EPERM
+	EOT
+	[ ! -e /etc/cron.d/nacre-test ]
+	[ "$(nacre state "$id" | jq -r .status)" = running ]
+	# what is no request at all ends the broker, and the sandbox with it
+	"$over" garbage "$monitor"
+	wait_for 20 sh -c "nacre state $id | grep -q stopped"
 }

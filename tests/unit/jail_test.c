@@ -155,8 +155,7 @@ static int give_up(void)
 		return 3;
 	if (caps_set(keep | CAP_BIT(CAP_SYS_ADMIN), &err) != -EPERM)
 		return 4;
-	if (caps_keep(CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_SYS_ADMIN), &err) ||
-	    caps_set(CAP_BIT(CAP_SETFCAP), &err) != -EPERM)
+	if (caps_set(CAP_BIT(CAP_CHOWN), &err) || caps_set(CAP_BIT(CAP_SETFCAP), &err) != -EPERM)
 		return 5;
 	return caps_set(0, &err) ? 6 : 0;
 }
