@@ -45,6 +45,7 @@ void process_put(struct process *p)
 	if (!p || --p->refs)
 		return;
 	loop_remove(p->drain_timer);
+	loop_remove(p->kill_timer);
 	stdio_destroy(p->io);
 	/* Only a process that never came to be still has some. */
 	tell_waiters(p);
@@ -249,6 +250,36 @@ static void on_simple_answer(void *arg, const struct err *status, const struct a
 	process_call_end(arg, status);
 }
 
+static void ignore_stop(void *arg, const struct err *status)
+{
+	(void)arg;
+	(void)status;
+}
+
+static void on_kill_deadline(void *arg)
+{
+	const struct process *p = arg;
+
+	if (p->exit_known)
+		return;
+	log_warn("container %s: it has not ended %u ms after SIGKILL, so its microVM is ended",
+		 p->container->id, p->container->sandbox->kill_timeout_ms);
+	sandbox_stop(p->container->sandbox, ignore_stop, NULL);
+}
+
+/* A guest that is its workload's may say that it kills and not do it: whoever wants the container gone gets it all the same. */
+static void arm_kill_deadline(struct process *p)
+{
+	const struct sandbox *s = p->container->sandbox;
+	struct err err = ERR_INIT;
+
+	if (p->kill_timer)
+		return;
+	if (loop_add_timer(s->loop, on_kill_deadline, p, &p->kill_timer, &err) ||
+	    loop_arm(p->kill_timer, s->kill_timeout_ms))
+		log_warn("no deadline for SIGKILL: %s", err.text);
+}
+
 void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, void *arg)
 {
 	struct err err = ERR_INIT;
@@ -260,6 +291,8 @@ void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, 
 	}
 	struct process_call *call = process_call_new(p, fn, arg);
 
+	if (call && signo == SIGKILL && process_is_init(p))
+		arm_kill_deadline(p);
 	if (call)
 		agent_signal(p->container->sandbox->agent, p->container->id, p->exec_id, signo, all,
 			     on_simple_answer, call);

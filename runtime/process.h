@@ -40,7 +40,7 @@ struct process {
 	struct stdio *io;
 	pid_t host_pid; /* of the stub; 0: the vmm stands for it */
 	struct process_waiter *waiters;
-	struct loop_source *drain_timer;
+	struct loop_source *drain_timer, *kill_timer;
 	struct process *next; /* in container->execs */
 };
 
@@ -69,7 +69,7 @@ void process_attach(struct process *p, process_fn fn, void *arg);
 /* From CREATED only; otherwise -EBUSY with runc's words. */
 void process_start(struct process *p, process_fn fn, void *arg);
 
-/* Not found (-ESRCH) when it has ended. */
+/* Not found (-ESRCH) when it has ended. A container that outlives SIGKILL for long takes its microVM along. */
 void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, void *arg);
 
 /* Its exit is known: from the agent, or because the guest is gone. The first one counts. */

@@ -20,6 +20,8 @@
 #include "runtime/state_dir.h"
 #include "runtime/vmm_process.h"
 
+#define KILL_TIMEOUT_MS 30000 /* a killed process may wait for a slow disk of the host */
+
 struct container *sandbox_container(struct sandbox *s, const char *id)
 {
 	for (struct container *c = s->containers; c; c = c->next)
@@ -98,6 +100,7 @@ int sandbox_create(struct loop *loop, const char *id, const char *state_dir,
 		return err_set(err, ENOMEM, "make a sandbox");
 	s->loop = loop;
 	s->hooks = *hooks;
+	s->kill_timeout_ms = KILL_TIMEOUT_MS;
 	s->ways = (struct stdio_ways){open_host, connect_guest, s};
 	start_record_mark(&s->start, START_MONITOR);
 	s->id = strdup(id);

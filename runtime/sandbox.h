@@ -64,8 +64,9 @@ struct sandbox {
 	struct sandbox_waiter *boot_waiters, *stop_waiters;
 	struct loop_source *stop_timer;
 	struct loop_source *powerdown_timer; /* runs while containers have their grace */
-	struct broker *broker;               /* from the first prepare on */
-	struct stdio_ways ways;              /* of streams, by the broker */
+	uint32_t kill_timeout_ms; /* from SIGKILL to a container's end; then the microVM is ended */
+	struct broker *broker;    /* from the first prepare on */
+	struct stdio_ways ways;   /* of streams, by the broker */
 	struct start_record start;
 	struct log_limit peer_limit; /* what guest and vmm can make us say */
 	char why[ERR_TEXT_BYTES];    /* the microVM ended, "" before */

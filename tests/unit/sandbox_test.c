@@ -28,9 +28,7 @@
 #include "runtime/container.h"
 #include "runtime/container_control.h"
 #include "runtime/powerdown.h"
-#include "runtime/resources.h"
 #include "runtime/sandbox.h"
-#include "runtime/state_dir.h"
 #include "runtime/task_service.h"
 #include "runtime/vcpus.h"
 #include "tests/unit/broker_fixture.h"
@@ -484,6 +482,18 @@ static void test_hostile_answers(void **state)
 	(void)state;
 }
 
+static void test_kill_ends_it(void **state)
+{
+	struct world *w = *state;
+	struct container *c = new_container(w);
+
+	start(w, c->init);
+	w->sandbox->kill_timeout_ms = 1;
+	process_signal(c->init, SIGKILL, true, on_plain, w);
+	while (w->sandbox->state == SANDBOX_READY)
+		assert_int_equal(loop_step(w->loop, 5000, NULL), 0);
+}
+
 static void test_lost_guest(void **state)
 {
 	struct world *w = *state;
@@ -774,6 +784,7 @@ int main(void)
 		WITH_WORLD(test_created_can_be_deleted),
 		cmocka_unit_test(test_hostile_answers),
 		WITH_WORLD(test_lost_guest),
+		WITH_WORLD(test_kill_ends_it),
 		WITH_WORLD(test_task_service),
 		WITH_WORLD(test_stub_takes_its_workload_along),
 		WITH_WORLD(test_pause),
