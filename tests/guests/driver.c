@@ -13,7 +13,7 @@ static const struct {
 	const char *name;
 } known[] = {
 	{ID_NET, 1, "net"},     {ID_BLK, 0, "blk"}, {ID_RNG, 0, "rng"},
-	{ID_VSOCK, 1, "vsock"}, {ID_FS, 1, "fs"},
+	{ID_VSOCK, 1, "vsock"}, {ID_FS, 1, "fs"},   {ID_CONSOLE, 1, "console"},
 };
 
 _Bool device_find(uint32_t slot, struct device *d)
@@ -180,6 +180,12 @@ static _Bool net_works(struct device *d)
 	return exchange(d, frame, sizeof(frame), 0);
 }
 
+/* Output of the first port (virtio 1.2, 5.3.6). */
+static _Bool console_works(struct device *d)
+{
+	return exchange(d, "works\n", 6, 0);
+}
+
 _Bool device_works(struct device *d)
 {
 	switch (d->id) {
@@ -193,6 +199,8 @@ _Bool device_works(struct device *d)
 		return vsock_works(d);
 	case ID_FS:
 		return fs_works(d);
+	case ID_CONSOLE:
+		return console_works(d);
 	}
 	return 0;
 }

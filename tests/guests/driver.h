@@ -42,7 +42,7 @@ enum status {
 	STATUS_NEEDS_RESET = 64,
 };
 
-enum device_id { ID_NET = 1, ID_BLK = 2, ID_RNG = 4, ID_VSOCK = 19, ID_FS = 26 };
+enum device_id { ID_NET = 1, ID_BLK = 2, ID_CONSOLE = 3, ID_RNG = 4, ID_VSOCK = 19, ID_FS = 26 };
 
 enum desc_flag { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 
@@ -107,6 +107,7 @@ _Bool queue_wait(struct device *d, struct queue *q, uint16_t before);
 /* One honest request, from a device just started; false when the device does not answer as it should. */
 _Bool device_works(struct device *d);
 
+#define FEATURE_MULTIPORT (1ULL << 1)  /* virtio-console */
 #define FEATURE_CTRL_VQ   (1ULL << 17) /* virtio-net */
 #define FEATURE_INDIRECT  (1ULL << 28)
 #define FEATURE_EVENT_IDX (1ULL << 29)

@@ -189,6 +189,38 @@ static void net_control(struct device *d)
 	d->request_queue = 1;
 }
 
+/* Every event of every port, whole and cut short, and hardly a buffer for what there is to say (5.3.6.2). */
+static void console_control(struct device *d)
+{
+	static const uint32_t ports[] = {0, 1, 7, 8, UINT32_MAX};
+	struct queue *answers = &d->queues[2];
+
+	device_start(d, FEATURE_MULTIPORT);
+	d->request_queue = 3;
+	desc_set(answers, 0, BUFFERS + 0x2000, 64, DESC_WRITE, 0);
+	desc_set(answers, 1, BUFFERS + 0x2000, 3, DESC_WRITE, 0);
+	for (uint32_t event = 0; event < 16; event++) {
+		for (uint32_t i = 0; i < 5; i++) {
+			const uint32_t words[] = {ports[i], event | event << 15};
+
+			queue_offer(answers, event < 12 ? 0 : 1);
+			send(d, words, sizeof(words), 0);
+			send(d, words, i + 1, 0);
+		}
+	}
+	d->request_queue = 1;
+}
+
+static void console_giants(struct device *d)
+{
+	struct queue *q = &d->queues[d->request_queue];
+
+	for (uint32_t len = 1 << 10; len <= 1 << 20; len <<= 1) {
+		desc_set(q, 0, BUFFERS, len, 0, 0);
+		commit_chain(d, 0);
+	}
+}
+
 const struct misdeed request_misdeeds[] = {
 	{"disk requests of awkward lengths and places", ID_BLK, blk_requests},
 	{"disk requests with half a header", ID_BLK, blk_short_headers},
@@ -201,5 +233,7 @@ const struct misdeed request_misdeeds[] = {
 	{"frames with rubbish for a header", ID_NET, net_headers},
 	{"frames longer than any network's", ID_NET, net_giants},
 	{"control commands cut short", ID_NET, net_control},
+	{"console control messages of all kinds", ID_CONSOLE, console_control},
+	{"console output without end", ID_CONSOLE, console_giants},
 	{NULL, 0, NULL},
 };
