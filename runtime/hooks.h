@@ -1,8 +1,8 @@
 /*
- * The hooks of one moment of a container's life, one after the other, in the monitor's loop. In create the first failure ends the
+ * The hooks of one moment of a container's life, one after the other, in the broker's loop (broker.h). In create the first failure ends the
  * row, and after the start too; after the end a failure is a warning in the log and the next one runs (runtime-spec 1.2,
  * runtime.md "Lifecycle"). All run in the mount namespace nacre was called in, but for createContainer hooks: those run
- * in the monitor's, which is the nearest the host has to the container's.
+ * in the broker's, which is the nearest the host has to the container's.
  */
 #ifndef NACRE_RUNTIME_HOOKS_H
 #define NACRE_RUNTIME_HOOKS_H

@@ -1,7 +1,8 @@
 /*
- * The monitor: one process per sandbox, one event loop, no threads. It owns the vmm and everything the sandbox holds on the host,
- * serves the Task service on its socket, and ends when it is shut down; a monitor that is killed takes its vmm with it (end of
- * file on the monitor socket) and its mounts (they are in its own namespace), and `delete` does the rest.
+ * The monitor: one process per sandbox, one event loop, no threads. It owns the vmm and, by its broker, everything the sandbox holds
+ * on the host, serves the Task service on its socket, and ends when it is shut down; a monitor that is killed takes its vmm with
+ * it (end of file on the monitor socket), its broker and their mounts (they are in a namespace of the two), and `delete` does
+ * the rest.
  */
 #include <errno.h>
 #include <fcntl.h>

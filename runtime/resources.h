@@ -8,7 +8,7 @@
  *	                             {"kind": "process", "what": "vmm", "pid": 7, "start": 1234},
  *	                             {"kind": "redirect", "netns": "/run/netns/x", "dev": 4, "ino": 9, "link": 2, "tap": 3}]}
  *
- * Mounts are not in it: they live in the monitor's own mount namespace and vanish with it.
+ * Mounts are not in it: they live in a mount namespace of monitor and broker and vanish with it.
  */
 #ifndef NACRE_RUNTIME_RESOURCES_H
 #define NACRE_RUNTIME_RESOURCES_H
@@ -44,7 +44,7 @@ int resources_replay(const char *state_dir, struct err *err) MUST_CHECK;
 /* The end of a sandbox whose processes are gone, by whom it was: all that is listed, unless somebody is removing it already. */
 void resources_end(const char *state_dir);
 
-/* As replay, the lock too, but for the monitor's own end: no process is killed. */
+/* As replay, the lock too, but for the sandbox's own end: no process is killed. */
 int resources_remove_files(const char *state_dir, struct err *err) MUST_CHECK;
 
 #endif

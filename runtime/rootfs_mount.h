@@ -1,6 +1,6 @@
 /*
  * The root filesystem containerd describes by a list of mounts (Task.Create, field 3): applied in order at the bundle's rootfs,
- * inside the monitor's mount namespace.
+ * inside the mount namespace of monitor and broker.
  */
 #ifndef NACRE_RUNTIME_ROOTFS_MOUNT_H
 #define NACRE_RUNTIME_ROOTFS_MOUNT_H

@@ -1,13 +1,13 @@
 /*
- * The directory tree a sandbox's guest sees by virtio-fs, in the monitor's own mount namespace:
+ * The directory tree a sandbox's guest sees by virtio-fs, in a mount namespace of monitor and broker:
  *
- *	STATE/shared   a small tmpfs, a shared mount; the monitor makes the skeleton and the binds here
+ *	STATE/shared   a small tmpfs, a shared mount; the broker makes the skeleton and the binds here
  *	  ID/rootfs    bind of the container's root filesystem
  *	  ID/mounts/N  binds of the host files and directories its spec mounts
  *	STATE/export   the same tree, a read-only slave: what the vmm's root becomes
  *
  * Binds made later arrive in the export by propagation and keep their own writability, but the skeleton cannot be changed
- * from the guest: no name the monitor walks can be turned into a link. All binds are nodev and nosuid on the host's side.
+ * from the guest: no name the broker walks can be turned into a link. All binds are nodev and nosuid on the host's side.
  */
 #ifndef NACRE_RUNTIME_SHARED_TREE_H
 #define NACRE_RUNTIME_SHARED_TREE_H
