@@ -82,29 +82,36 @@ static int answer(int sock, struct broker_deed *d, const struct err *status)
 	return n < 0 ? (int)n : 0;
 }
 
+static int perform(struct broker_state *s, int sock, struct broker_deed *d)
+{
+	struct err status = ERR_INIT;
+
+	if (deeds[d->request->op](s, d, &status)) {
+		for (size_t i = 0; i < d->ngiven; i++)
+			own_close(&d->given[i]);
+		d->ngiven = 0;
+		log_debug("broker: %s: %s", broker_op_name(d->request->op), status.text);
+	}
+	return answer(sock, d, &status);
+}
+
 /* 0, or why this was the last packet. */
 static int serve_packet(struct broker_state *s, int sock)
 {
 	uint8_t bytes[BROKER_MAX_BYTES + 1];
 	struct broker_request request;
 	struct broker_deed d = {.request = &request, .taken = -1};
-	struct err status = ERR_INIT;
 	size_t nfds = 1;
 	ssize_t n = fd_recv(sock, bytes, sizeof(bytes), &d.taken, &nfds);
 
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
-	AUTO_FD int taken = d.taken;
+	int rc = broker_request_decode(bytes, (size_t)n, &request);
 
-	if (broker_request_decode(bytes, (size_t)n, &request))
-		return -EPROTO;
-	if (deeds[request.op](s, &d, &status)) {
-		for (size_t i = 0; i < d.ngiven; i++)
-			own_close(&d.given[i]);
-		d.ngiven = 0;
-		log_debug("broker: %s: %s", broker_op_name(request.op), status.text);
-	}
-	return answer(sock, &d, &status);
+	if (!rc)
+		rc = perform(s, sock, &d);
+	own_close(&d.taken);
+	return rc;
 }
 
 static void on_packet(void *arg, int fd, uint32_t events)

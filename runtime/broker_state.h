@@ -38,7 +38,7 @@ struct broker_state {
 /* What an operation takes and gives beside the request. Descriptors in `given` are closed when they have been sent. */
 struct broker_deed {
 	const struct broker_request *request;
-	int taken; /* came with the request, or -1; an operation that keeps it takes it */
+	int taken; /* came with the request, or -1; lent */
 	uint32_t value;
 	int given[BROKER_MAX_FDS];
 	size_t ngiven;
