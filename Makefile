@@ -150,6 +150,7 @@ VMM := \
 	vmm/image.o \
 	vmm/iothread.o \
 	vmm/jail.o \
+	vmm/job.o \
 	vmm/kvm.o \
 	vmm/kvm_listener.o \
 	vmm/landlock.o \
@@ -366,6 +367,7 @@ UNIT_TESTS := \
 	hostile_agent_test \
 	iothread_test \
 	jail_test \
+	job_test \
 	lifecycle_test \
 	machine_test \
 	mmio_test \

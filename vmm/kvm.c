@@ -4,7 +4,6 @@
 #include "vmm/kvm.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -85,31 +84,10 @@ int kvm_open(int fd, struct kvm **out, struct err *err)
 	return 0;
 }
 
-struct kvm_creation {
-	pthread_t thread;
-	int rc;
-	struct err err;
-};
-
-static int end_creation(struct kvm *kvm, struct err *err)
-{
-	int rc;
-
-	(void)pthread_join(kvm->creation->thread, NULL);
-	rc = kvm->creation->rc;
-	if (rc < 0 && err)
-		*err = kvm->creation->err;
-	free(kvm->creation);
-	kvm->creation = NULL;
-	return rc;
-}
-
 void kvm_close(struct kvm *kvm)
 {
 	if (!kvm)
 		return;
-	if (kvm->creation)
-		(void)end_creation(kvm, NULL);
 	own_close(&kvm->vm_fd);
 	own_close(&kvm->fd);
 	free(kvm);
@@ -154,34 +132,6 @@ int kvm_create_vm(struct kvm *kvm, struct err *err)
 		return err_set(err, errno, KVM_PATH ": create a virtual machine");
 	kvm->vm_fd = rc;
 	return 0;
-}
-
-static void *create_vm(void *arg)
-{
-	struct kvm *kvm = arg;
-
-	kvm->creation->rc = kvm_create_vm(kvm, &kvm->creation->err);
-	return NULL;
-}
-
-int kvm_create_vm_begin(struct kvm *kvm, struct err *err)
-{
-	int rc;
-
-	kvm->creation = calloc(1, sizeof(*kvm->creation));
-	if (!kvm->creation)
-		return err_set(err, ENOMEM, "kvm");
-	rc = pthread_create(&kvm->creation->thread, NULL, create_vm, kvm);
-	if (rc == 0)
-		return 0;
-	free(kvm->creation);
-	kvm->creation = NULL;
-	return err_set(err, rc, "start the thread that creates the virtual machine");
-}
-
-int kvm_create_vm_end(struct kvm *kvm, struct err *err)
-{
-	return end_creation(kvm, err);
 }
 
 int kvm_set_memory(struct kvm *kvm, uint32_t slot, struct gmem_range range, void *host,

@@ -20,7 +20,6 @@ struct kvm {
 	int fd;    /* /dev/kvm */
 	int vm_fd; /* -1 until kvm_create_vm */
 	size_t run_bytes;
-	struct kvm_creation *creation; /* between kvm_create_vm_begin and _end */
 };
 
 /* A capability that must be there; the name is for the error. */
@@ -49,15 +48,8 @@ int kvm_extension(const struct kvm *kvm, long cap);
 int kvm_require(const struct kvm *kvm, const struct kvm_cap *caps, size_t n,
 		struct err *err) MUST_CHECK;
 
-/* Checks what every machine needs and makes the VM. */
+/* Checks what every machine needs and makes the VM. The host's kernel spends nearly all of it waiting for grace periods. */
 int kvm_create_vm(struct kvm *kvm, struct err *err) MUST_CHECK;
-
-/*
- * The same on a thread of its own: the host's kernel spends nearly all of it waiting for grace periods, and the caller has
- * a guest's memory to fill. Until kvm_create_vm_end has said how it went, nothing but kvm_close may be called.
- */
-int kvm_create_vm_begin(struct kvm *kvm, struct err *err) MUST_CHECK;
-int kvm_create_vm_end(struct kvm *kvm, struct err *err) MUST_CHECK;
 
 /* Memory slot `slot` is [range) of the guest, backed by `host`, which outlives it; all aligned to pages. */
 int kvm_set_memory(struct kvm *kvm, uint32_t slot, struct gmem_range range, void *host,

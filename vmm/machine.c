@@ -91,23 +91,6 @@ static int open_images(struct machine *m, const struct machine_config *c, struct
 	return 0;
 }
 
-static int begin_vm(struct machine *m, struct machine_config *c, struct err *err)
-{
-	int rc = kvm_open(c->kvm_fd, &m->kvm, err);
-
-	if (rc < 0)
-		return rc;
-	c->kvm_fd = -1;
-	return kvm_create_vm_begin(m->kvm, err);
-}
-
-static int finish_vm(struct machine *m, struct err *err)
-{
-	int rc = kvm_create_vm_end(m->kvm, err);
-
-	return rc < 0 ? rc : arch_vm_init(m->kvm, err);
-}
-
 static int make_memory(struct machine *m, const struct machine_config *c, struct err *err)
 {
 	struct gmem_range ranges[GMEM_MAX_REGIONS];
@@ -133,14 +116,23 @@ static struct arch_boot boot_of(struct machine *m)
 	};
 }
 
-/* While the VM comes into being on its thread. */
-static int load_images(struct machine *m, struct err *err)
+static int load_images(void *arg, struct err *err)
 {
+	struct machine *m = arg;
 	struct arch_boot boot = boot_of(m);
-	int rc = arch_boot_load_images(&boot, m->mem, err);
 
-	m->images_loaded = rc == 0;
-	return rc;
+	return arch_boot_load_images(&boot, m->mem, err);
+}
+
+static int make_vm(struct machine *m, struct machine_config *c, struct err *err)
+{
+	int rc = kvm_open(c->kvm_fd, &m->kvm, err);
+
+	if (rc < 0)
+		return rc;
+	c->kvm_fd = -1;
+	rc = kvm_create_vm(m->kvm, err);
+	return rc < 0 ? rc : arch_vm_init(m->kvm, err);
 }
 
 static int make_serial(struct machine *m, const struct machine_config *c, struct err *err)
@@ -283,6 +275,14 @@ int machine_boot(struct machine *m, struct err *err)
 	return rc;
 }
 
+static int end_loading(struct machine *m, struct err *err)
+{
+	int rc = job_end(&m->loading, err);
+
+	m->images_loaded = rc == 0;
+	return rc;
+}
+
 static int gate_hold(void *arg, struct err *err)
 {
 	return machine_hold(arg, err);
@@ -319,13 +319,11 @@ int machine_create(struct machine_config *config, struct loop *loop,
 	if (rc == 0)
 		rc = open_images(m, config, err);
 	if (rc == 0)
-		rc = begin_vm(m, config, err);
-	if (rc == 0)
 		rc = make_memory(m, config, err);
 	if (rc == 0)
-		rc = load_images(m, err);
+		rc = job_begin(load_images, m, &m->loading, err);
 	if (rc == 0)
-		rc = finish_vm(m, err);
+		rc = make_vm(m, config, err);
 	if (rc == 0)
 		rc = make_devices(m, config, err);
 	if (rc == 0)
@@ -334,6 +332,8 @@ int machine_create(struct machine_config *config, struct loop *loop,
 		rc = make_cmdline(m, config, err);
 	if (rc == 0)
 		rc = make_vcpus(m, config, err);
+	if (rc == 0)
+		rc = end_loading(m, err);
 	if (rc == 0)
 		rc = machine_boot(m, err);
 	if (rc < 0)
@@ -347,6 +347,7 @@ void machine_destroy(struct machine *m)
 {
 	if (!m)
 		return;
+	(void)job_end(&m->loading, NULL);
 	machine_stop(m);
 	for (uint32_t i = m->nvcpus; i > 0; i--)
 		vcpu_destroy(m->vcpus[i - 1]);

@@ -12,6 +12,7 @@
 #include "vmm/address_space.h"
 #include "vmm/gmem.h"
 #include "vmm/image.h"
+#include "vmm/job.h"
 #include "vmm/kvm.h"
 #include "vmm/kvm_listener.h"
 #include "vmm/machine.h"
@@ -38,8 +39,10 @@ struct machine {
 
 	/* What a boot needs, also the next one: the files stay open, since a jailed vmm can open nothing. */
 	struct image kernel;
-	bool images_loaded;  /* memory is as load_images left it */
 	struct image initrd; /* fd -1: none */
+	struct job *
+		loading; /* reads both into memory while the VM comes into being; NULL afterwards */
+	bool images_loaded; /* memory is as it left it */
 	char *cmdline;
 
 	uint32_t holds; /* the guest stands still while there are any; one of them is `paused` */

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -248,6 +249,23 @@ static void test_paused_from_birth(void **state)
 	assert_int_equal(peek(&f, STAIN), 0);
 	assert_int_equal(machine_resume(f.m, NULL), 0);
 	assert_int_equal(console_byte(&f), 'A');
+	destroy(&f);
+}
+
+/* What goes wrong while the images load beside the making of the VM is said all the same, and nothing is left running. */
+static void test_image_that_cannot_be_loaded(void **state)
+{
+	AUTO_FD int empty = memfd_create("initramfs", MFD_CLOEXEC);
+	char path[32];
+	struct machine_config c = {.initrd_path = path};
+	struct err err = ERR_INIT;
+	struct fixture f;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", empty);
+	assert_int_equal(create(&f, guest_count, &c, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "is empty"));
+	assert_null(f.m);
 	destroy(&f);
 }
 
@@ -519,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_paused_from_birth),
+		cmocka_unit_test(test_image_that_cannot_be_loaded),
 		cmocka_unit_test(test_device_over_ram),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_reset_devices),
