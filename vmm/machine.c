@@ -131,8 +131,9 @@ static int make_vm(struct machine *m, struct machine_config *c, struct err *err)
 	if (rc < 0)
 		return rc;
 	c->kvm_fd = -1;
+	m->pit = !c->no_pit;
 	rc = kvm_create_vm(m->kvm, err);
-	return rc < 0 ? rc : arch_vm_init(m->kvm, err);
+	return rc < 0 ? rc : arch_vm_init(m->kvm, m->pit, err);
 }
 
 static int make_serial(struct machine *m, const struct machine_config *c, struct err *err)

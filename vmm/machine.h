@@ -56,6 +56,7 @@ struct machine_config {
 	uint32_t spare_blk; /* empty slots for machine_plug */
 	uint32_t spare_net; /* likewise */
 	int kvm_fd;         /* -1: open /dev/kvm */
+	bool no_pit;        /* the guest tells the time without the timer of old PCs */
 	bool serial;        /* the guest has a console */
 	int serial_out_fd;  /* duplicated, as the next: -1: output is dropped */
 	int serial_in_fd;   /* -1: no input */

@@ -120,7 +120,7 @@ static int fresh_make(const struct machine *m, struct fresh *f, struct err *err)
 	(void)TAKE_FD(&fd);
 	rc = kvm_create_vm(f->kvm, err);
 	if (rc == 0)
-		rc = arch_vm_init(f->kvm, err);
+		rc = arch_vm_init(f->kvm, m->pit, err);
 	while (rc == 0 && f->n < m->nvcpus) {
 		rc = kvm_vcpu_create(f->kvm, f->n, &f->vcpus[f->n], err);
 		f->n += rc == 0;

@@ -26,6 +26,7 @@ struct machine {
 	struct machine_times times;
 	struct kvm *kvm;                  /* replaced by a reset, as the next */
 	struct kvm_listener kvm_listener; /* listens from connect to disconnect */
+	bool pit;                         /* each VM has one */
 	struct gmem *mem;
 	struct region ram[GMEM_MAX_REGIONS];
 	struct address_space memory, ports;

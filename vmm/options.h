@@ -121,6 +121,7 @@ struct options {
 	uint64_t vcpus;
 	uint64_t max_vcpus;                /* at least as many */
 	uint64_t hotplug_blk, hotplug_net; /* spare slots */
+	bool no_pit;
 	enum option_serial_kind serial;
 	const char *serial_path; /* SERIAL_FILE; SERIAL_CHARDEV: the chardev */
 	int64_t serial_fd;

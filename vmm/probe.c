@@ -138,7 +138,7 @@ static int prepare(struct trial *t, struct err *err)
 	if (rc == 0)
 		rc = map_memory(t, err);
 	if (rc == 0)
-		rc = arch_vm_init(t->kvm, err);
+		rc = arch_vm_init(t->kvm, false, err);
 	if (rc == 0)
 		rc = kvm_vcpu_create(t->kvm, 0, &t->vcpu, err);
 	if (rc < 0)

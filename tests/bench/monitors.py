@@ -25,7 +25,7 @@ def boot(append, hold=False):
 
 def nacre(extra="", hold=False):
     serial = ["-serial", "stdio"] if hold else []
-    return [VMM] + serial + boot(f"{APPEND} {extra}".strip(), hold)
+    return [VMM, "-machine", "microvm,pit=off"] + serial + boot(f"{APPEND} {extra}".strip(), hold)
 
 
 def qemu(extra="", hold=False, memory_object=False):

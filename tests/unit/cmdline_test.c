@@ -81,6 +81,7 @@ static void test_refused(void **state)
 		{{K, "-machine", "microvm,accel=tcg"}, "accel=kvm"},
 		{{K, "-machine", "microvm,dump-guest-core=on"}, "dump-guest-core=off"},
 		{{K, "-machine", "microvm,hotplug-blk=65"}, "from 0 to 64"},
+		{{K, "-machine", "microvm,pit=no"}, "on or off"},
 		{{K, "-cpu", "max"}, "host's model"},
 		{{K, "-accel", "tcg"}, "kvm is all"},
 		{{K, "-action", "panic=shutdown"}, "reboot=reset or"},
@@ -203,6 +204,26 @@ static void test_sizes(void **state)
 
 		assert_int_equal(parse(args, &o, NULL), 0);
 		assert_int_equal(o.memory_mib, cases[i].mib);
+	}
+}
+
+static void test_pit(void **state)
+{
+	static const struct {
+		const char *machine;
+		bool no_pit;
+	} cases[] = {{"microvm", false},
+		     {"microvm,pit=on", false},
+		     {"microvm,pit=off", true},
+		     {"type=microvm,pit=off,hotplug-net=2", true}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *const args[] = {K, "-machine", cases[i].machine, NULL};
+		AUTO_OPTIONS struct options o = {0};
+
+		assert_int_equal(parse(args, &o, NULL), 0);
+		assert_int_equal(o.no_pit, cases[i].no_pit);
 	}
 }
 
@@ -460,9 +481,11 @@ static void test_kernel_cmdline(void **state)
 	} cases[] = {
 		{"ttyS0", 0, 0, NULL, "console=ttyS0 reboot=k panic=-1 noreplace-smp"},
 		{NULL, 0, 0, "", "8250.nr_uarts=0 reboot=k panic=-1 noreplace-smp"},
-		{"ttyS0", 0, 2, NULL, "console=ttyS0 reboot=k panic=-1 noreplace-smp maxcpus=2"},
+		{"ttyS0", 0, 2, NULL,
+		 "console=ttyS0 reboot=k panic=-1 noreplace-smp maxcpus=2"},
 		{"ttyS0", 2, 0, "quiet -- x",
-		 "console=ttyS0 reboot=k panic=-1 noreplace-smp virtio_mmio.device=4K@0xd0000000:5 "
+		 "console=ttyS0 reboot=k panic=-1 noreplace-smp "
+		 "virtio_mmio.device=4K@0xd0000000:5 "
 		 "virtio_mmio.device=4K@0xd0001000:6 quiet -- x"},
 	};
 
@@ -482,6 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_pit),
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_net),

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -267,6 +268,30 @@ static void test_image_that_cannot_be_loaded(void **state)
 	assert_non_null(strstr(err.text, "is empty"));
 	assert_null(f.m);
 	destroy(&f);
+}
+
+static bool has_pit(const struct fixture *f)
+{
+	struct kvm_pit_state2 pit;
+
+	return ioctl(f->m->kvm->vm_fd, KVM_GET_PIT2, &pit) == 0;
+}
+
+static void test_pit(void **state)
+{
+	static const bool without[] = {false, true};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
+		struct machine_config c = {.no_pit = without[i]};
+		struct fixture f;
+
+		start(&f, guest_count, &c);
+		assert_int_equal(has_pit(&f), !without[i]);
+		assert_int_equal(machine_reset(f.m, NULL), 0);
+		assert_int_equal(has_pit(&f), !without[i]);
+		destroy(&f);
+	}
 }
 
 /* A word of device memory, written by a vCPU and looked at by the test. */
@@ -538,6 +563,7 @@ int main(void)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_paused_from_birth),
 		cmocka_unit_test(test_image_that_cannot_be_loaded),
+		cmocka_unit_test(test_pit),
 		cmocka_unit_test(test_device_over_ram),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_reset_devices),

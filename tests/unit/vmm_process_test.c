@@ -124,7 +124,8 @@ static void test_command(void **state)
 		assert_string_equal(c.argv[0], "/v");
 		assert_string_equal(value_of(&c, "-jail", 0), "/s");
 		assert_string_equal(value_of(&c, "-smp", 0), "cpus=1,maxcpus=4");
-		assert_string_equal(value_of(&c, "-machine", 0), "type=microvm,hotplug-net=2");
+		assert_string_equal(value_of(&c, "-machine", 0),
+				    "type=microvm,pit=off,hotplug-net=2");
 		assert_string_equal(value_of(&c, "-device", 0), "virtio-rng-device");
 		assert_string_equal(value_of(&c, "-device", 1), "virtio-fs-device,tag=nacre");
 		assert_non_null(value_of(&c, "-device", 2));

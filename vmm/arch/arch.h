@@ -46,8 +46,8 @@ struct arch_uart {
 };
 struct arch_uart arch_uart(void);
 
-/* Interrupt chip, timers and whatever KVM wants before the first vCPU. */
-int arch_vm_init(struct kvm *kvm, struct err *err) MUST_CHECK;
+/* Interrupt chip, timers and whatever KVM wants before the first vCPU. `pit`: also the timer of old PCs (x86: the 8254). */
+int arch_vm_init(struct kvm *kvm, bool pit, struct err *err) MUST_CHECK;
 
 /* Devices that are neither virtio nor the UART (x86: the reset line of the i8042). */
 struct arch_platform;

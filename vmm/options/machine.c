@@ -92,7 +92,7 @@ static int parse_smp(struct options *o, const char *arg, struct err *err)
 
 struct machine_props {
 	const char *type, *accel;
-	bool dump_guest_core, mem_share;
+	bool dump_guest_core, mem_share, pit;
 	int64_t hotplug_blk, hotplug_net;
 };
 
@@ -104,12 +104,13 @@ static int parse_machine(struct options *o, const char *arg, struct err *err)
 		{"dump-guest-core", PROP_BOOL, offsetof(struct machine_props, dump_guest_core), 0,
 		 0},
 		{"mem-share", PROP_BOOL, offsetof(struct machine_props, mem_share), 0, 0},
+		{"pit", PROP_BOOL, offsetof(struct machine_props, pit), 0, 0},
 		{"hotplug-blk", PROP_NUMBER, offsetof(struct machine_props, hotplug_blk), 0,
 		 MACHINE_MAX_DEVICES},
 		{"hotplug-net", PROP_NUMBER, offsetof(struct machine_props, hotplug_net), 0,
 		 MACHINE_MAX_DEVICES},
 	};
-	struct machine_props m = {.hotplug_blk = -1, .hotplug_net = -1};
+	struct machine_props m = {.pit = true, .hotplug_blk = -1, .hotplug_net = -1};
 	char *copy = options_copy(o, arg, err);
 	int rc;
 
@@ -127,6 +128,7 @@ static int parse_machine(struct options *o, const char *arg, struct err *err)
 			       "-machine %s: a core dump never holds the guest's memory: "
 			       "dump-guest-core=off",
 			       arg);
+	o->no_pit = !m.pit;
 	if (m.hotplug_blk >= 0)
 		o->hotplug_blk = (uint64_t)m.hotplug_blk;
 	if (m.hotplug_net >= 0)
@@ -154,9 +156,9 @@ static int parse_kvm_fd(struct options *o, const char *arg, struct err *err)
 }
 
 static const struct option table[] = {
-	{"machine", "microvm[,hotplug-blk=N][,hotplug-net=N][,mem-share=on|off]",
-	 "spare slots for device_add (0); guest memory is never dumped,\n"
-	 "and mem-share has no effect",
+	{"machine", "microvm[,hotplug-blk=N][,hotplug-net=N][,pit=on|off][,mem-share=on|off]",
+	 "spare slots for device_add (0); the 8254 timer (on); guest memory is\n"
+	 "never dumped, and mem-share has no effect",
 	 parse_machine},
 	{"m", "MIB", "guest memory (256); M or G may follow", parse_memory},
 	{"smp", "N[,maxcpus=M]", "vCPUs on line (1), and described to the guest; at most 254",

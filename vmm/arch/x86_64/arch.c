@@ -14,8 +14,8 @@ static const struct kvm_cap x86_caps[] = {
 	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
 	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
 	{KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},
-	{KVM_CAP_PIT2, "KVM_CAP_PIT2"},
 };
+static const struct kvm_cap pit_caps[] = {{KVM_CAP_PIT2, "KVM_CAP_PIT2"}};
 
 uint32_t arch_max_vcpus(void)
 {
@@ -59,10 +59,21 @@ struct arch_uart arch_uart(void)
 		.is_port = true, .base = X86_UART_PORT, .irq = X86_UART_IRQ, .console = "ttyS0"};
 }
 
-int arch_vm_init(struct kvm *kvm, struct err *err)
+static int make_pit(struct kvm *kvm, struct err *err)
+{
+	struct kvm_pit_config config = {.flags = KVM_PIT_SPEAKER_DUMMY};
+	int rc = kvm_require(kvm, pit_caps, ARRAY_SIZE(pit_caps), err);
+
+	if (rc < 0)
+		return rc;
+	if (ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &config) < 0)
+		return err_set(err, errno, "kvm: create the timer");
+	return 0;
+}
+
+int arch_vm_init(struct kvm *kvm, bool pit, struct err *err)
 {
 	uint64_t identity = X86_IDENTITY_ADDR;
-	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	int rc = kvm_require(kvm, x86_caps, ARRAY_SIZE(x86_caps), err);
 
 	if (rc < 0)
@@ -73,9 +84,7 @@ int arch_vm_init(struct kvm *kvm, struct err *err)
 		return err_set(err, errno, "kvm: place the task state segment");
 	if (ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return err_set(err, errno, "kvm: create the interrupt controllers");
-	if (ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
-		return err_set(err, errno, "kvm: create the timer");
-	return 0;
+	return pit ? make_pit(kvm, err) : 0;
 }
 
 static uint32_t host_xsave_eax(void)

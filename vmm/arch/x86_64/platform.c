@@ -1,19 +1,21 @@
 /*
  * The i8042 keyboard controller, of which a PC without a keyboard needs one command: pulse the reset line. Its status reads
  * as "ready, nothing there", so that reboot=k does not wait. Two regions of one byte: port 0x61 between them belongs
- * to KVM's timer. The CMOS clock is absent on purpose: kvm-clock has the time of day, and a kernel that brings up a
- * second vCPU writes a byte there that nobody reads.
+ * to the timer, which is KVM's (what KVM has does not come here) or absent. The CMOS clock is absent on purpose: kvm-clock
+ * has the time of day, and a kernel that brings up a second vCPU writes a byte there that nobody reads.
  */
 #include "vmm/arch/arch.h"
 
 #include <errno.h>
 
+#define PORT_TIMER   0x40 /* to 0x43 */
 #define PORT_DATA    0x60
+#define PORT_SPEAKER 0x61
 #define PORT_COMMAND 0x64
 #define PORT_CMOS    0x70
 #define CMD_RESET    0xfe
 
-enum { PORTS = 3 };
+enum { PORTS = 5 };
 
 struct arch_platform {
 	struct region ports[PORTS];
@@ -50,7 +52,9 @@ static int add_ports(struct arch_platform *p, struct address_space *ports, struc
 	static const struct region_ops absent = {.read = absent_read, .write = ignore_write};
 	static const struct region_ops command = {.read = i8042_read, .write = command_write};
 	static const struct region regions[PORTS] = {
+		{.name = "timer", .base = PORT_TIMER, .len_bytes = 4, .ops = &absent},
 		{.name = "i8042 data", .base = PORT_DATA, .len_bytes = 1, .ops = &data},
+		{.name = "speaker", .base = PORT_SPEAKER, .len_bytes = 1, .ops = &absent},
 		{.name = "i8042 command", .base = PORT_COMMAND, .len_bytes = 1, .ops = &command},
 		{.name = "cmos", .base = PORT_CMOS, .len_bytes = 2, .ops = &absent},
 	};
