@@ -19,11 +19,12 @@ int cmdline_build(const struct cmdline_params *p, char **out, struct err *err)
 	int rc = add_console(&b, p->console);
 
 	/*
-	 * A panic ends the machine at once, and by the reset line: a triple fault is then always a crash. A kernel that
+	 * A panic ends the machine at once, and by the reset line: a triple fault is then always a crash. Forced: interrupt
+	 * controllers need no quieting, they end with the machine or are made anew. A kernel that
 	 * finds one vCPU would patch eight thousand lock prefixes away, and back when the next one comes on line.
 	 */
 	if (rc == 0)
-		rc = strbuf_addf(&b, "reboot=k panic=-1 noreplace-smp");
+		rc = strbuf_addf(&b, "reboot=k,force panic=-1 noreplace-smp");
 	if (rc == 0 && p->vcpus > 0)
 		rc = strbuf_addf(&b, " maxcpus=%u", p->vcpus);
 	for (size_t i = 0; rc == 0 && i < p->nslots; i++)

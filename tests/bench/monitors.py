@@ -10,7 +10,7 @@ INITRAMFS = "/tmp/bench/initramfs"
 MEMORY_MIB = 256
 APPEND = "reboot=t quiet"
 # What the vmm adds for its guest and another monitor could: the row "qemu, our parameters" has it too.
-OURS = "panic=-1 noreplace-smp 8250.nr_uarts=0"
+OURS = "panic=-1 noreplace-smp 8250.nr_uarts=0 reboot=t,force"
 
 VMM = "/usr/libexec/nacre/vmm"
 QEMU = "/usr/bin/qemu-system-x86_64"

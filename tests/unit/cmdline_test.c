@@ -479,12 +479,12 @@ static void test_kernel_cmdline(void **state)
 		const char *user;
 		const char *line;
 	} cases[] = {
-		{"ttyS0", 0, 0, NULL, "console=ttyS0 reboot=k panic=-1 noreplace-smp"},
-		{NULL, 0, 0, "", "8250.nr_uarts=0 reboot=k panic=-1 noreplace-smp"},
+		{"ttyS0", 0, 0, NULL, "console=ttyS0 reboot=k,force panic=-1 noreplace-smp"},
+		{NULL, 0, 0, "", "8250.nr_uarts=0 reboot=k,force panic=-1 noreplace-smp"},
 		{"ttyS0", 0, 2, NULL,
-		 "console=ttyS0 reboot=k panic=-1 noreplace-smp maxcpus=2"},
+		 "console=ttyS0 reboot=k,force panic=-1 noreplace-smp maxcpus=2"},
 		{"ttyS0", 2, 0, "quiet -- x",
-		 "console=ttyS0 reboot=k panic=-1 noreplace-smp "
+		 "console=ttyS0 reboot=k,force panic=-1 noreplace-smp "
 		 "virtio_mmio.device=4K@0xd0000000:5 "
 		 "virtio_mmio.device=4K@0xd0001000:6 quiet -- x"},
 	};
