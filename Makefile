@@ -635,10 +635,15 @@ fuzz: fuzz-targets
 	@O=$(O) tests/fuzz/run $(T) $(FUZZ_TARGETS)
 
 # make bench [GROUPS="starts memory"]: figures beside QEMU's, runc's and crun's; needs what `make stage` makes.
+$(O)/bench/initramfs: tests/bench/init.S packaging/guest/build-initramfs
+	@mkdir -p $(@D)
+	$(Q)$(CC) -nostdlib -static -s -o $(@D)/init $<
+	$(Q)packaging/guest/build-initramfs $(@D)/init $@
+
 bench: where
 	@packaging/ensure-packages packaging/packages packaging/guest/packages tests/images/packages \
 		$$(tests/where --packages)
-	@$(MAKE) -s -j2 all && $(MAKE) -s stage && tests/bench/run $(GROUPS)
+	@$(MAKE) -s -j2 all $(O)/bench/initramfs && $(MAKE) -s stage && tests/bench/run $(GROUPS)
 
 clean:
 	$(Q)rm -rf $(O)

@@ -46,11 +46,12 @@ def summary(values):
 
 def main():
     group = GROUPS[sys.argv[1]]
+    module = importlib.import_module(group.module)
     copy_images()
     tracer = starts.Tracer() if group.module == "starts" else None
     fields = {}
     try:
-        for name, subjects in importlib.import_module(group.module).cases():
+        for name, subjects in module.cases():
             samples = measure_case(name, subjects, group.iterations, tracer)
             for subject, found in samples.items():
                 for field, values in found.items():
@@ -59,7 +60,7 @@ def main():
         if tracer:
             tracer.close()
         shutil.rmtree("/tmp/bench", ignore_errors=True)
-    result = {"group": sys.argv[1], "versions": monitors.versions(), "fields": fields}
+    result = {"group": sys.argv[1], "versions": monitors.versions(group.programs), "fields": fields}
     with open(f"{OUT}/{sys.argv[1]}.json", "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
 

@@ -4,6 +4,7 @@
 # clock, no option ROMs. It ends, as we do, when its guest resets by a triple fault.
 
 import os
+import subprocess
 
 KERNEL = "/tmp/bench/kernel"
 INITRAMFS = "/tmp/bench/initramfs"
@@ -41,10 +42,10 @@ def qemu(extra="", hold=False, memory_object=False):
              "-no-reboot"] + console + boot(append, hold))
 
 
-def versions():
+def versions(programs):
     """What was compared, for the record."""
-    def first_line(*argv):
-        with os.popen(" ".join(argv)) as out:
-            return out.readline().strip()
-    return {"nacre": first_line(VMM, "--version"), "qemu": first_line(QEMU, "--version"),
-            "kernel of the host": os.uname().release}
+    def first_line(program):
+        done = subprocess.run([program, "--version"], stdout=subprocess.PIPE, check=True, text=True)
+        return done.stdout.partition("\n")[0]
+    return {os.path.basename(program): first_line(program) for program in programs} | {
+        "kernel of the host": os.uname().release}
