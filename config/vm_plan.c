@@ -11,11 +11,13 @@
 #define MIB (1024ULL * 1024)
 
 /*
- * no_timer_check: KVM's timer needs no test that it works. numdummies: the driver makes one unasked, and a pod would see it. The
- * engine adds what its devices need (vmm/cmdline.c).
+ * no_timer_check: KVM's timer needs no test that it works. numdummies: the driver makes one unasked, and a pod would see it.
+ * initcall_blacklist: a tenth of the kernel's start goes into a self test of BLAKE2s and into /sys/kernel/slab. The engine adds
+ * what its devices need (vmm/cmdline.c).
  */
 #define KERNEL_BASE_PARAMS                                                                         \
-	"quiet no_timer_check random.trust_cpu=on cgroup_no_v1=all dummy.numdummies=0"
+	"quiet no_timer_check random.trust_cpu=on cgroup_no_v1=all dummy.numdummies=0 "            \
+	"initcall_blacklist=blake2s_mod_init,slab_late_init"
 
 /* The annotation as a number; *out untouched when it is absent. */
 static int annotation_u64(const struct oci_spec *spec, const char *key, uint64_t *out,
