@@ -127,7 +127,11 @@ int arch_boot_load_images(const struct arch_boot *boot, struct gmem *mem, struct
 	struct images images = {0};
 	int rc = plan_images(boot, mem, &images, err);
 
-	return rc < 0 ? rc : load_images(boot, &images, mem, err);
+	if (rc < 0)
+		return rc;
+	/* What arch_boot_load will write lies in a page of its own, on most hosts a huge one, which takes its time to clear. */
+	BUG_ON(!gmem_write(mem, GPA(X86_CMDLINE_ADDR), "", 1));
+	return load_images(boot, &images, mem, err);
 }
 
 int arch_boot_load(const struct arch_boot *boot, struct gmem *mem, struct arch_entry *out,
