@@ -143,7 +143,7 @@ qmp_until() {
 		return 1
 	}
 	exec {fd}>&-
-	wait $!
+	wait $! || true # the engine may have gone first
 }
 
 vcpu() { # CORE
