@@ -324,46 +324,54 @@ static int spawn_vmm(const struct vmm_params *p, struct vmm_process *v, const st
 	return spawn_start(&s, &v->pid, NULL, err);
 }
 
-int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *err)
+/* Our end is the client's. */
+static int open_qmp(const struct vmm_params *p, struct vmm_process *v, int *theirs, struct err *err)
 {
-	CLEANUP(own_vmm_destroy) struct vmm_process *v = calloc(1, sizeof(*v));
-	AUTO_FD int serial = -1;
-	AUTO_FD int messages = -1;
-	AUTO_FD int monitor_ours = -1;
-	AUTO_FD int monitor_theirs = -1;
 	int pair[2];
 
-	if (!v)
-		return err_set(err, ENOMEM, "start the vmm");
-	v->console.fd = v->messages.fd = -1;
-	v->p = *p;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return err_set(err, errno, "make the vmm's monitor socket");
-	monitor_ours = pair[0];
-	monitor_theirs = pair[1];
+	*theirs = pair[1];
+	AUTO_FD int ours = pair[0];
 	const struct qmp_client_params qmp = {
 		.loop = p->loop,
-		.fd = monitor_ours,
+		.fd = ours,
 		.greeting_timeout_ms = GREETING_MS,
 		.on_event = on_event,
 		.on_close = on_qmp_close,
 		.arg = v,
 	};
+	int rc = qmp_client_create(&qmp, &v->qmp, err);
+
+	if (!rc)
+		(void)TAKE_FD(&ours);
+	return rc;
+}
+
+int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *err)
+{
+	CLEANUP(own_vmm_destroy) struct vmm_process *v = calloc(1, sizeof(*v));
+	AUTO_FD int serial = -1;
+	AUTO_FD int messages = -1;
+	AUTO_FD int monitor = -1;
+
+	if (!v)
+		return err_set(err, ENOMEM, "start the vmm");
+	v->console.fd = v->messages.fd = -1;
+	v->p = *p;
 	int rc = feed_open(p->loop, &v->console, &serial, err);
 	if (!rc)
 		rc = feed_open(p->loop, &v->messages, &messages, err);
 	if (!rc)
 		rc = loop_add_timer(p->loop, on_lingering, v, &v->linger, err);
 	if (!rc)
-		rc = qmp_client_create(&qmp, &v->qmp, err);
-	if (!rc)
-		(void)TAKE_FD(&monitor_ours);
-	if (!rc)
-		rc = spawn_vmm(p, v,
-			       &(struct vmm_ends){.messages_fd = messages,
-						  .monitor_fd = monitor_theirs,
-						  .serial_fd = serial},
-			       err);
+		rc = open_qmp(p, v, &monitor, err);
+	if (rc)
+		return rc;
+	const struct vmm_ends ends = {
+		.messages_fd = messages, .monitor_fd = monitor, .serial_fd = serial};
+
+	rc = spawn_vmm(p, v, &ends, err);
 	if (!rc)
 		rc = loop_add_child(p->loop, v->pid, on_child, v, &v->child, err);
 	if (rc)
