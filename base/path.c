@@ -258,52 +258,47 @@ int path_resolve_in_root(int rootfd, const char *path, char **out, struct err *e
 	return 0;
 }
 
+/* `prefix` as a descriptor, made as `name` in `parent` if need be. */
+static int enter_or_make(int rootfd, const char *prefix, int parent, const char *name, mode_t mode,
+			 struct err *err)
+{
+	int fd = path_open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
+
+	if (fd == -ENOENT) {
+		if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
+			return err_set(err, errno, "make directory '%s'", prefix + 1);
+		fd = path_open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
+	}
+	return fd < 0 ? err_set(err, -fd, "open directory '%s'", prefix + 1) : fd;
+}
+
 int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, int *fd_out, struct err *err)
 {
 	AUTO_FREE char *real = NULL;
 	AUTO_FREE char *prefix = NULL;
 	AUTO_FD int fd = -1;
-	char *p, *end;
 	int ret = path_resolve_in_root(rootfd, path, &real, err);
 
 	if (ret < 0)
 		return ret;
-	prefix = str_printf("./%s", real); /* never empty */
+	prefix = str_printf(".%s", real);
 	if (!prefix)
 		return err_set(err, ENOMEM, "make directory '%s'", path);
-	for (p = prefix + 2; p; p = end) {
-		const char *name;
-		char *slash;
-		int parent;
+	fd = path_open_in_root(rootfd, ".", O_PATH | O_DIRECTORY, 0);
+	if (fd < 0)
+		return err_set(err, -fd, "open the directory that '%s' is in", path);
+	for (char *name = prefix + 1 + strspn(prefix + 1, "/"); *name; name += strspn(name, "/")) {
+		char *end = name + strcspn(name, "/");
+		const char kept = *end;
 
-		p += strspn(p, "/");
-		end = strchr(p, '/');
-		if (end)
-			*end = '\0';
-		fd = path_open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
-		if (fd == -ENOENT && *p) {
-			slash = strrchr(prefix, '/');
-			name = slash + 1;
-			*slash = '\0';
-			parent = path_open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
-			*slash = '/';
-			if (parent < 0)
-				return err_set(err, -parent, "open the parent of '%s'", prefix);
-			if (mkdirat(parent, name, mode) < 0 && errno != EEXIST) {
-				int code = errno;
-
-				own_close(&parent);
-				return err_set(err, code, "make directory '%s'", prefix + 1);
-			}
-			own_close(&parent);
-			fd = path_open_in_root(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
-		}
-		if (fd < 0)
-			return err_set(err, -fd, "open directory '%s'", prefix + 1);
-		if (end)
-			*end = '/';
-		if (end)
-			own_close(&fd);
+		*end = '\0';
+		ret = enter_or_make(rootfd, prefix, fd, name, mode, err);
+		if (ret < 0)
+			return ret;
+		own_close(&fd);
+		fd = ret;
+		*end = kept;
+		name = end;
 	}
 	if (fd_out)
 		*fd_out = TAKE_FD(&fd);
