@@ -1,5 +1,5 @@
 /*
- * How each device is made: parameters in, a struct virtio_dev out. Called by machine.c only, in the order of the address
+ * How each device is made: parameters in, a struct virtio_dev out. Called by vmm/slots.c only, in the order of the address
  * map. Descriptors in a params struct are owned by the device from success on; on failure the caller keeps them.
  */
 #ifndef NACRE_VMM_DEV_DEV_H

@@ -1,6 +1,6 @@
 /*
  * virtio-mmio registers (virtio 1.2, 4.2.2), version 2 only. This file decodes addresses and widths; what a register means
- * is decided in virtio.c. The selectors are the transport's own state, under its own lock; the interrupt status is atomic,
+ * is decided in registers.c. The selectors are the transport's own state, under its own lock; the interrupt status is atomic,
  * because devices raise it with their lock held while a vCPU acknowledges.
  */
 #include "vmm/virtio/mmio.h"
