@@ -129,33 +129,43 @@ static int read_config(struct broker_state *s, struct broker_container *c, struc
 	return rc ? rc : lend_config(text, len, d, err);
 }
 
-int broker_do_add(struct broker_state *s, struct broker_deed *d, struct err *err)
+static int container_new(const struct broker_request *r, struct broker_container **out,
+			 struct err *err)
 {
-	const char *id = d->request->texts[0], *bundle = d->request->texts[1];
-	CLEANUP(own_container_destroy) struct broker_container *c = NULL;
-	int rc = broker_policy_bundle(&s->policy, id, bundle, err);
+	CLEANUP(own_container_destroy) struct broker_container *c = calloc(1, sizeof(*c));
 
-	if (rc)
-		return rc;
-	if (s->policy.sealed && d->request->value)
-		return err_say(err, EPERM, "a stub for a later container is refused");
-	if (is_taken(s, id) || s->ncontainers == BROKER_MAX_CONTAINERS)
-		return err_say(err, EEXIST, "the broker has container '%s', or too many", id);
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_set(err, ENOMEM, "make a container");
 	c->bundle_fd = c->outcome_fd = -1;
-	c->id = strdup(id);
-	c->bundle = strdup(bundle);
+	c->id = strdup(r->texts[0]);
+	c->bundle = strdup(r->texts[1]);
+	c->stub_pid = (pid_t)r->value;
 	if (!c->id || !c->bundle)
 		return err_set(err, ENOMEM, "make a container");
-	rc = read_config(s, c, d, err);
+	*out = TAKE_PTR(&c);
+	return 0;
+}
+
+int broker_do_add(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	const struct broker_request *r = d->request;
+	CLEANUP(own_container_destroy) struct broker_container *c = NULL;
+	int rc = broker_policy_bundle(&s->policy, r->texts[0], r->texts[1], err);
+
+	if (!rc && s->policy.sealed && r->value)
+		rc = err_say(err, EPERM, "a stub for a later container is refused");
+	if (!rc && (is_taken(s, r->texts[0]) || s->ncontainers == BROKER_MAX_CONTAINERS))
+		rc = err_say(err, EEXIST, "the broker has container '%s', or too many",
+			     r->texts[0]);
+	if (!rc)
+		rc = container_new(r, &c, err);
+	if (!rc)
+		rc = read_config(s, c, d, err);
 	if (rc)
 		return rc;
 	/* Of an earlier container of this bundle. */
 	if (unlinkat(c->bundle_fd, OOM_MARKER, 0) && errno != ENOENT)
-		log_warn("container %s: remove the oom marker: %s", id, strerror(errno));
-	c->stub_pid = (pid_t)d->request->value;
+		log_warn("container %s: remove the oom marker: %s", c->id, strerror(errno));
 	c->number = d->value = ++s->last_number;
 	c->next = s->containers;
 	s->containers = TAKE_PTR(&c);
