@@ -276,6 +276,7 @@ static void test_mounts_after_the_seal(void **state)
 		{"upperdir=/etc/cron.d", false},
 		{"workdir=" S "4/work/x", false},
 		{"redirect_to=/etc", false},
+		{"index=off,upperdir=etc", false},
 		{"/etc/xdir=" S "4/work", false},
 	};
 	struct broker_policy p = {0};
