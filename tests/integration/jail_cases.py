@@ -98,7 +98,7 @@ async def use_vsock(guest):
     writer.write(words)
     assert await asyncio.wait_for(reader.readexactly(len(words)), DEADLINE_S) == words
     writer.close()
-    await guest.tell("wait $listener")
+    await guest.tell("wait $listener; true")
 
 
 async def use_rest(guest):
