@@ -565,6 +565,16 @@ $(O)/guests/hostile: $(GUEST:%=$(O)/guests/%) tests/guests/guest.lds
 
 guests: $(O)/guests/hostile
 
+# --- a hostile agent: a static program of Linux, in nacre-agent's place in the initramfs ---------------------------
+$(O)/bin/hostile-agent: $(O)/tests/guests/hostile_agent.o $(O)/base.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(STATIC_PIE) -Wl,--gc-sections -s -o $@ $^
+
+$(O)/guest/initramfs-hostile: $(O)/bin/hostile-agent packaging/guest/build-initramfs
+	$(Q)mkdir -p $(@D)
+	$(Q)packaging/guest/build-initramfs $< $@
+
 # --- fuzz targets: libFuzzer, so a clang build of its own ---------------------------------------------------------
 ifdef FUZZ
 $(O)/bin/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(ARCHIVES)
@@ -606,7 +616,7 @@ install: all
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 
 # What the test host copies over its root file system.
-stage: all guest
+stage: all guest $(O)/guest/initramfs-hostile
 	$(Q)rm -rf $(O)/stage.new && $(MAKE) -s install DESTDIR=$(abspath $(O)/stage.new)
 	$(Q)rm -rf $(O)/stage && mv $(O)/stage.new $(O)/stage
 
