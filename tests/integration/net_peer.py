@@ -2,16 +2,17 @@
 # Both ends of a network test. Each byte that arrives is compared, so a frame lost, cut or garbled fails it.
 #
 #	net_peer.py serve PORT			echoes TCP streams and UDP datagrams, IPv4 and IPv6, until killed
-#	net_peer.py ask PORT ADDRESS...		1 MiB by TCP and datagrams up to 65507 bytes by UDP, there and back
+#	net_peer.py ask PORT ADDRESS...		64 KiB and 1 MiB by TCP, datagrams of all sizes and 1 MiB of the
+#						largest ones by UDP, there and back
 import hashlib
 import random
 import socket
 import sys
 import threading
 
-TCP_BYTES = 1 << 20
-# one frame, one byte more than a frame of 1500, many fragments, the most UDP takes
-UDP_SIZES = (1, 1472, 1473, 9000, 65507)
+TCP_SIZES = (1 << 16, 1 << 20)
+# one frame, one byte more than a frame of 1500, many fragments, the most UDP takes: 1 MiB of those
+UDP_SIZES = (1, 1472, 1473, 9000) + (65507,) * 17
 DEADLINE_S = 60
 
 
@@ -60,8 +61,8 @@ def serve(port):
         thread.join()
 
 
-def ask_tcp(address, port):
-    data = random.randbytes(TCP_BYTES)
+def ask_tcp(address, port, size):
+    data = random.randbytes(size)
     with socket.create_connection((address, port), timeout=DEADLINE_S) as sock:
         sender = threading.Thread(target=lambda: (sock.sendall(data), sock.shutdown(socket.SHUT_WR)))
         sender.start()
@@ -91,7 +92,8 @@ def ask_udp(address, port, size):
 
 
 def ask(address, port):
-    ask_tcp(address, port)
+    for size in TCP_SIZES:
+        ask_tcp(address, port, size)
     for size in UDP_SIZES:
         ask_udp(address, port, size)
     print("ok", address, flush=True)

@@ -94,8 +94,23 @@ all_talk() {
 	[ "$status" -eq 0 ]
 }
 
+# TCP segments beyond the MTU are seen to pass the tap of that pod each way: who cuts them up, or checks their sums, is behind it.
+expect_large_segments() {
+	for direction in src dst; do
+		ip netns exec "$1" tcpdump -n -i nacre0 -c 1 "tcp and greater 1600 and $direction $2" \
+			>"$BATS_TEST_TMPDIR/$direction" 2>"$BATS_TEST_TMPDIR/$direction.err" 3>&- &
+		peers+=($!)
+		wait_for 10 grep -q 'listening on' "$BATS_TEST_TMPDIR/$direction.err"
+	done
+}
+
 @test "two pods and the host talk by TCP and UDP, IPv4 and IPv6, in more than one frame" {
 	all_talk 1500
+	expect_large_segments "$a" "$a4"
+	run ask "$a4"
+	[ "$status" -eq 0 ]
+	wait_for 10 grep -q "$a4" "$BATS_TEST_TMPDIR/src"
+	wait_for 10 grep -q "$a4" "$BATS_TEST_TMPDIR/dst"
 }
 
 @test "so they do with an MTU of 1400" {
