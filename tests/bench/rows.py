@@ -43,9 +43,9 @@ class Group:
 MONITORS = (monitors.VMM, monitors.QEMU)
 EXACT = ("--memory", "3072", "--icount")
 GROUPS = {
-    "starts": Group("Starts: same kernel, initramfs and 256 MiB of memory, one vCPU", "starts", 4, EXACT, MONITORS),
+    "starts": Group("Starts: same kernel, initramfs and 256 MiB of memory, one vCPU", "starts", 6, EXACT, MONITORS),
     # A processor without RDRAND makes a guest pay for each early random number, unless it is given a seed: both are shown.
-    "starts-rdrand": Group("The same starts on a processor with RDRAND", "starts", 4, EXACT + ("--rdrand",), MONITORS),
+    "starts-rdrand": Group("The same starts on a processor with RDRAND", "starts", 6, EXACT + ("--rdrand",), MONITORS),
     "memory": Group("Memory of the host beside the guest's: idle, with fs, vsock, blk and net", "memory", 3,
                     ("--memory", "3072"), MONITORS),
     "containers": Group("A whole container: /bin/true of busybox", "containers", 4,
