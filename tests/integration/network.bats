@@ -184,6 +184,41 @@ expect_large_segments() {
 	done
 }
 
+@test "an interface for which there is no slot is named by the first start" {
+	id=$(new_id)
+	b=$BATS_TEST_TMPDIR/b
+	ip netns add "$id"
+	netns+=("$id")
+	bundle "$b" ".process.args = $(args_of sh -c 'ls /sys/class/net; sleep 600') | (.linux.namespaces[] | select(.type == \"network\")).path = \"/run/netns/$id\""
+	nacre create --bundle "$b" "$id" </dev/null >"$b/out" 2>&1
+	cni ADD "$id" 1500 >/dev/null
+	cni ADD "$id" 1500 net1 >/dev/null
+	run --separate-stderr nacre start "$id"
+	assert_one_clear_line "'net1'"
+	[[ "$stderr" == *spare_nics* ]]
+	cni DEL "$id" 1500 net1
+	nacre start "$id"
+	wait_for 30 grep -qx lo "$b/out"
+	[ "$(xargs <"$b/out")" = "eth0 lo" ]
+	nacre delete --force "$id"
+}
+
+@test "a pod at work does without it" {
+	id=$(new_id)
+	second=$(new_id)
+	ip netns add "$id"
+	netns+=("$id")
+	in_pod() {
+		ctr run --runtime $RUNTIME --with-ns "network:/run/netns/$id" --annotation "io.kubernetes.cri.sandbox-id=$id" "$@"
+	}
+	in_pod -d $BUSYBOX "$id" sleep 600
+	cni ADD "$id" 1500 >/dev/null
+	cni ADD "$id" 1500 net1 >/dev/null
+	run in_pod --rm $BUSYBOX "$second" ls /sys/class/net
+	[ "$status" -eq 0 ]
+	[ "${lines[*]}" = "eth0 lo" ]
+}
+
 @test "iperf3 runs for 10 s each way" {
 	id=$(new_id)
 	new_pod_netns "$id"
