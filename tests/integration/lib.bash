@@ -64,6 +64,7 @@ nothing_left() {
 
 # Shims take a moment to go after their last task's delete.
 assert_nothing_left() {
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || echo "the last status was ${status:-unknown}" >&2
 	wait_for 15 nothing_left || {
 		echo "left behind:" >&2
 		leftovers >&2
