@@ -20,6 +20,7 @@
 #include "agent/seccomp.h"
 #include "agent/start_hooks.h"
 #include "agent/vsock_guard.h"
+#include "base/fd.h"
 #include "base/own.h"
 #include "base/path.h"
 
@@ -41,18 +42,6 @@ static void reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void sort_up(int *v, size_t n)
-{
-	for (size_t i = 1; i < n; i++) {
-		for (size_t j = i; j > 0 && v[j - 1] > v[j]; j--) {
-			int swap = v[j];
-
-			v[j] = v[j - 1];
-			v[j - 1] = swap;
-		}
-	}
-}
-
 /*
  * Closes all but the plan's descriptors at once: a child that waits at the exec barrier must not hold other processes'
  * pipes and streams open.
@@ -61,17 +50,8 @@ static void close_others(const struct child_plan *plan)
 {
 	int keep[] = {plan->stdio[0], plan->stdio[1], plan->stdio[2], plan->channel,
 		      plan->join_pidfd};
-	unsigned from = 0;
 
-	sort_up(keep, ARRAY_SIZE(keep));
-	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
-		if (keep[i] < 0)
-			continue;
-		if ((unsigned)keep[i] > from)
-			(void)close_range(from, (unsigned)keep[i] - 1, 0);
-		from = (unsigned)keep[i] + 1;
-	}
-	(void)close_range(from, ~0u, 0);
+	fd_close_others(keep, ARRAY_SIZE(keep));
 }
 
 /* Descriptors 0, 1 and 2 are busy from here on; with a terminal they are replaced later. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define FD_PASS_MAX 16
@@ -135,4 +136,31 @@ ssize_t fd_recv(int sock, void *buf, size_t len, int *fds, size_t *nfds)
 		return -errno;
 	*nfds = keep_fds(&msg, fds, *nfds);
 	return n;
+}
+
+static void sort_up(int *v, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		for (size_t j = i; j > 0 && v[j - 1] > v[j]; j--) {
+			int swap = v[j];
+
+			v[j] = v[j - 1];
+			v[j - 1] = swap;
+		}
+	}
+}
+
+void fd_close_others(int *keep, size_t n)
+{
+	unsigned int from = 0;
+
+	sort_up(keep, n);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] < 0)
+			continue;
+		if ((unsigned int)keep[i] > from)
+			(void)syscall(SYS_close_range, from, (unsigned int)keep[i] - 1, 0);
+		from = (unsigned int)keep[i] + 1;
+	}
+	(void)syscall(SYS_close_range, from, ~0u, 0);
 }

@@ -2,15 +2,14 @@
 #include "runtime/broker.h"
 
 #include <errno.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "runtime/broker_ask.h"
 #include "runtime/broker_state.h"
@@ -23,26 +22,6 @@ pid_t broker_pid(const struct broker *b)
 	return b->pid;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-/* Standard streams, and the listed ones; nothing of the monitor's. */
-static void close_all_but(int *fds, size_t n)
-{
-	unsigned int from = STDERR_FILENO + 1;
-
-	qsort(fds, n, sizeof(*fds), by_number);
-	for (size_t i = 0; i < n; i++) {
-		if (fds[i] > (int)from)
-			(void)syscall(SYS_close_range, from, (unsigned int)fds[i] - 1, 0);
-		if (fds[i] >= (int)from)
-			from = (unsigned int)fds[i] + 1;
-	}
-	(void)syscall(SYS_close_range, from, ~0U, 0);
-}
-
 /* The monitor's end of the socket closes by its death, too: that is for what this signal does not reach. */
 static void end_with_parent(pid_t parent)
 {
@@ -52,7 +31,8 @@ static void end_with_parent(pid_t parent)
 
 NORETURN static void run_child(const struct broker_params *p, int sock, pid_t parent)
 {
-	int keep[] = {sock, log_fd(), p->host_mount_ns_fd};
+	int keep[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
+		      sock,         log_fd(),      p->host_mount_ns_fd};
 	struct broker_state s = {
 		.sandbox_id = p->sandbox_id, .state_dir = p->state_dir, .events = p->events};
 	struct err err = ERR_INIT;
@@ -63,7 +43,7 @@ NORETURN static void run_child(const struct broker_params *p, int sock, pid_t pa
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_BLOCK, &all, NULL);
 	(void)prctl(PR_SET_NAME, "nacre-broker");
-	close_all_but(keep, ARRAY_SIZE(keep));
+	fd_close_others(keep, ARRAY_SIZE(keep));
 	if (loop_create(&s.loop, &err)) {
 		log_error("broker: %s", err.text);
 		_exit(EXIT_FAILURE);
