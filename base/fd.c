@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/own.h"
 
 #define FD_PASS_MAX 16
 
@@ -136,6 +139,16 @@ ssize_t fd_recv(int sock, void *buf, size_t len, int *fds, size_t *nfds)
 		return -errno;
 	*nfds = keep_fds(&msg, fds, *nfds);
 	return n;
+}
+
+int fd_of_bytes(const char *name, const void *bytes, size_t len)
+{
+	AUTO_FD int fd = memfd_create(name, MFD_CLOEXEC);
+	int rc = fd < 0 ? -errno : fd_write_full(fd, bytes, len);
+
+	if (!rc && lseek(fd, 0, SEEK_SET) < 0)
+		rc = -errno;
+	return rc < 0 ? rc : TAKE_FD(&fd);
 }
 
 static void sort_up(int *v, size_t n)

@@ -27,6 +27,9 @@ ssize_t fd_send(int sock, const void *buf, size_t len, const int *fds, size_t nf
  */
 ssize_t fd_recv(int sock, void *buf, size_t len, int *fds, size_t *nfds) MUST_CHECK;
 
+/* A file in memory with these bytes, to be read from its start: a reader that does not come holds up nobody. CLOEXEC; or -errno. */
+int fd_of_bytes(const char *name, const void *bytes, size_t len) MUST_CHECK;
+
 /* Closes every descriptor but those listed, -1 for none; sorts the list. For a child that is to hold nothing else of its parent's. */
 void fd_close_others(int *keep, size_t n);
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -56,19 +55,10 @@ int oci_state_open(const struct oci_spec *spec, const char *id, const char *bund
 		   const char *status, pid_t pid, int *fd, struct err *err)
 {
 	AUTO_FREE char *text = NULL;
-	AUTO_FD int file = -1;
 	int ret = state_json(spec, id, bundle, status, pid, &text, err);
 
 	if (ret < 0)
 		return ret;
-	file = memfd_create("state.json", MFD_CLOEXEC);
-	if (file < 0)
-		return err_set(err, errno, "write the state of '%s'", id);
-	ret = fd_write_full(file, text, strlen(text));
-	if (ret < 0)
-		return err_set(err, -ret, "write the state of '%s'", id);
-	if (lseek(file, 0, SEEK_SET) < 0)
-		return err_set(err, errno, "write the state of '%s'", id);
-	*fd = TAKE_FD(&file);
-	return 0;
+	*fd = fd_of_bytes("state.json", text, strlen(text));
+	return *fd < 0 ? err_set(err, -*fd, "write the state of '%s'", id) : 0;
 }
