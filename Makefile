@@ -85,19 +85,27 @@ PROTOS := \
 	agent-proto/containerd.proto \
 	agent-proto/ttrpc_wire.proto
 
-VMM := \
-	vmm/address_space.o \
+# What the probe is made of needs the C library only: it is built before any package is installed, to say where tests run.
+PROBE := \
 	vmm/arch/x86_64/arch.o \
+	vmm/arch/x86_64/cpuid.o \
+	vmm/arch/x86_64/probe_guest.o \
+	vmm/arch/x86_64/regs.o \
+	vmm/gmem.o \
+	vmm/kvm.o \
+	vmm/probe.o \
+	vmm/probe_cache.o
+
+VMM := \
+	$(PROBE) \
+	vmm/address_space.o \
 	vmm/arch/x86_64/boot.o \
 	vmm/arch/x86_64/bzimage.o \
-	vmm/arch/x86_64/cpuid.o \
 	vmm/arch/x86_64/elf.o \
 	vmm/arch/x86_64/linux_params.o \
 	vmm/arch/x86_64/mptable.o \
 	vmm/arch/x86_64/platform.o \
-	vmm/arch/x86_64/probe_guest.o \
 	vmm/arch/x86_64/pvh.o \
-	vmm/arch/x86_64/regs.o \
 	vmm/backends.o \
 	vmm/block/engine.o \
 	vmm/block/node.o \
@@ -146,12 +154,10 @@ VMM := \
 	vmm/dev/vsock_tx.o \
 	vmm/drivers.o \
 	vmm/fdset.o \
-	vmm/gmem.o \
 	vmm/image.o \
 	vmm/iothread.o \
 	vmm/jail.o \
 	vmm/job.o \
-	vmm/kvm.o \
 	vmm/kvm_listener.o \
 	vmm/landlock.o \
 	vmm/machine.o \
@@ -165,8 +171,6 @@ VMM := \
 	vmm/options/devices.o \
 	vmm/options/machine.o \
 	vmm/options/parse.o \
-	vmm/probe.o \
-	vmm/probe_cache.o \
 	vmm/props.o \
 	vmm/qmp/check.o \
 	vmm/qmp/client.o \
@@ -502,8 +506,8 @@ $(O)/bin/nacre: $(O)/runtime/main.o $(O)/runtime.a $(O)/proto.a $(O)/config.a $(
 $(O)/bin/vmm: $(O)/vmm/main.o $(O)/vmm.a $(O)/base.a
 	$(call link,$(if $(SAN),$(LDFLAGS),$(STATIC_PIE)),$(LIBS_VMM))
 
-$(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(O)/vmm.a $(O)/base.a
-	$(call link,$(if $(SAN),$(LDFLAGS),$(STATIC_PIE)),$(LIBS_VMM))
+$(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(PROBE:%=$(O)/%) $(O)/base.a
+	$(call link,$(if $(SAN),$(LDFLAGS),$(STATIC_PIE)))
 
 # Pid 1 of the guest: static, small, stripped.
 $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a $(O)/base.a
