@@ -513,6 +513,9 @@ $(O)/bin/kvm-probe: $(O)/vmm/probe_main.o $(PROBE:%=$(O)/%) $(O)/base.a
 $(O)/bin/nacre-agent: $(O)/agent/main.o $(O)/agent.a $(O)/proto.a $(O)/config.a $(O)/base.a
 	$(call link,$(STATIC_PIE) -Wl$(comma)--gc-sections -s,$(LIBS_AGENT))
 
+print-probe-sources:
+	@echo vmm/probe_main.c $(PROBE:.o=.c) $(BASE:.o=.c)
+
 # --- unit tests --------------------------------------------------------------------------------------------------------
 # Tests of virtio devices talk to them through a driver of our own.
 $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
@@ -663,5 +666,5 @@ clean:
 	$(Q)rm -rf $(O)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
-.PHONY: all bench check clean demo fuzz fuzz-targets guest guests install lint print-fuzz-targets print-unit-tests \
-	stage unit-tests where FORCE
+.PHONY: all bench check clean demo fuzz fuzz-targets guest guests install lint print-fuzz-targets \
+	print-probe-sources print-unit-tests stage unit-tests where FORCE
