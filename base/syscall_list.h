@@ -6,7 +6,7 @@
  *
  *	ALLOW(kinds, system call, user)
  *	REFUSE(kinds, system call, user): it fails with EACCES, for what may be asked in good faith
- *	ALLOW_IF(kinds, system call, user, condition, condition)
+ *	ALLOW_IF, REFUSE_IF(kinds, system call, user, condition, condition)
  *	  IS(n, v): argument n is v   WITHOUT(n, bits): none of them   MASKED(n, mask, v): (argument & mask) is v
  *
  * Conditions look at the low 32 bits of an argument, which is all that the kernel takes of the int and unsigned int arguments
@@ -53,7 +53,9 @@ struct syscall_rule {
 
 #define RULE_ALLOW(kinds, call)         {(kinds), SYS_##call, SECCOMP_RET_ALLOW, {{0}}},
 #define RULE_ALLOW_IF(kinds, call, ...) {(kinds), SYS_##call, SECCOMP_RET_ALLOW, {__VA_ARGS__}},
-#define RULE_REFUSE(kinds, call)        {(kinds), SYS_##call, SECCOMP_RET_ERRNO | EACCES, {{0}}},
+#define RULE_REFUSE(kinds, call)        RULE_REFUSE_IF(kinds, call, {0})
+#define RULE_REFUSE_IF(kinds, call, ...)                                                           \
+	{(kinds), SYS_##call, SECCOMP_RET_ERRNO | EACCES, {__VA_ARGS__}},
 
 /* The rules of a kind as a program; its length. Pure. */
 size_t syscall_list_compile(const struct syscall_rule *rules, size_t n, unsigned int kind,

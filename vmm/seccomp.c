@@ -26,9 +26,10 @@
 #define EVERY (LOOPS | VCPU)
 
 static const struct syscall_rule rules[] = {
-#define ALLOW(who, call, why)         RULE_ALLOW(who, call)
-#define ALLOW_IF(who, call, why, ...) RULE_ALLOW_IF(who, call, __VA_ARGS__)
-#define REFUSE(who, call, why)        RULE_REFUSE(who, call)
+#define ALLOW(who, call, why)          RULE_ALLOW(who, call)
+#define ALLOW_IF(who, call, why, ...)  RULE_ALLOW_IF(who, call, __VA_ARGS__)
+#define REFUSE(who, call, why)         RULE_REFUSE(who, call)
+#define REFUSE_IF(who, call, why, ...) RULE_REFUSE_IF(who, call, __VA_ARGS__)
 #include "vmm/seccomp.def"
 };
 
