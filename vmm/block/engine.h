@@ -48,8 +48,9 @@ struct block_io {
 	/* Bytes moved (short as of the system call), 0, or -errno. May submit this or another operation. */
 	void (*done)(struct block_io *io, int64_t result);
 
-	struct block_io *next; /* the engine's, as the next */
+	struct block_io *next; /* the engine's, as the next two */
 	int64_t result;
+	uint32_t retries;
 };
 
 struct block_engine;
@@ -91,7 +92,7 @@ int block_engine_event_fd(const struct block_engine *e);
 void block_engine_submit(struct block_engine *e, struct block_io *io);
 /* false: the kernel is short of memory; commit again in a while. */
 bool block_engine_commit(struct block_engine *e) MUST_CHECK;
-/* Calls done() for what is finished. */
+/* Calls done() for what is finished. Commit afterwards: what is to be done again is queued. */
 void block_engine_reap(struct block_engine *e);
 /* Waits until block_engine_reap has something to do or `wake_fd` (-1: none) is readable, for timeout_ms at most. Any thread. */
 void block_engine_wait(const struct block_engine *e, int wake_fd, int timeout_ms);

@@ -16,6 +16,9 @@
 #include "base/own.h"
 #include "vmm/block/engine.h"
 
+/* How often an operation that met a kernel short of something, or a signal, is begun again before that is its result. */
+#define RETRIES_MAX 100
+
 struct uring {
 	struct block_engine engine;
 	bool fixed; /* operations name entry 0 of the ring's table of files */
@@ -53,22 +56,28 @@ static void prepare(struct io_uring_sqe *sqe, const struct block_io *io, int fd)
 	}
 }
 
+static void enqueue(struct uring *u, struct block_io *io)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	BUG_ON(!sqe); /* the queue holds BLOCK_DEPTH */
+	prepare(sqe, io, u->fixed ? 0 : io->fd);
+	if (u->fixed)
+		sqe->flags |= IOSQE_FIXED_FILE;
+	io_uring_sqe_set_data(sqe, io);
+}
+
 static void uring_submit(struct block_engine *e, struct block_io *io)
 {
 	struct uring *u = container_of(e, struct uring, engine);
-	struct io_uring_sqe *sqe;
 
 	if (io->op == BLOCK_DISCARD) {
 		BUG_ON(!u->discarder);
 		block_engine_submit(u->discarder, io);
 		return;
 	}
-	sqe = io_uring_get_sqe(&u->ring);
-	BUG_ON(!sqe); /* the queue holds BLOCK_DEPTH */
-	prepare(sqe, io, u->fixed ? 0 : io->fd);
-	if (u->fixed)
-		sqe->flags |= IOSQE_FIXED_FILE;
-	io_uring_sqe_set_data(sqe, io);
+	io->retries = 0;
+	enqueue(u, io);
 }
 
 static bool uring_commit(struct block_engine *e)
@@ -88,6 +97,12 @@ static bool uring_commit(struct block_engine *e)
 	return true;
 }
 
+/* Neither says anything about the disk: a guest that took it for an error would lose its file system. */
+static bool begins_again(struct block_io *io, int64_t result)
+{
+	return (result == -EAGAIN || result == -EINTR) && io->retries++ < RETRIES_MAX;
+}
+
 static void uring_reap(struct block_engine *e)
 {
 	struct uring *u = container_of(e, struct uring, engine);
@@ -101,7 +116,10 @@ static void uring_reap(struct block_engine *e)
 		int64_t result = cqe->res;
 
 		io_uring_cqe_seen(&u->ring, cqe);
-		io->done(io, result);
+		if (begins_again(io, result))
+			enqueue(u, io);
+		else
+			io->done(io, result);
 	}
 }
 
