@@ -362,6 +362,7 @@ UNIT_TESTS := \
 	console_test \
 	cpuid_test \
 	fs_attr_test \
+	fs_device_test \
 	fs_dir_test \
 	fs_hostile_test \
 	fs_io_test \
@@ -439,6 +440,7 @@ FAKE_DRIVER_TESTS := \
 	blk_io_test \
 	blk_test \
 	console_test \
+	fs_device_test \
 	mmio_test \
 	queue_test \
 	rng_test \

@@ -78,6 +78,28 @@ static void test_ranges(void **state)
 	assert_int_equal(fc_host_stat(c, "f").st_size, 2);
 }
 
+/* No more than INIT has said, whatever there is room for. */
+static void test_sizes(void **state)
+{
+	static const struct {
+		uint32_t size;
+		bool ok;
+	} cases[] = {{1 << 20, true}, {(1 << 20) + 1, false}};
+	struct fs_client *c = *state;
+	struct fs_create_out f = create(c, "f", 0644);
+	AUTO_FREE char *data = calloc(2, 1 << 20);
+
+	assert_non_null(data);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct fuse_write_in in = {.fh = f.open.fh, .size = cases[i].size};
+		int expected = cases[i].ok ? (int)in.size : -EINVAL;
+
+		assert_int_equal(fc_write(c, f.entry.nodeid, &in, data), expected);
+		assert_int_equal(fc_read(c, f.entry.nodeid, f.open.fh, 0, in.size), expected);
+	}
+	assert_int_equal(fc_host_stat(c, "f").st_size, 1 << 20);
+}
+
 static void test_append(void **state)
 {
 	static const struct {
@@ -215,6 +237,13 @@ static void test_holes(void **state)
 	}
 }
 
+static int truncate_to(const struct fs_client *c, const char *name, off_t size)
+{
+	AUTO_FD int fd = openat(c->dir_fd, name, O_WRONLY | O_CLOEXEC);
+
+	return ftruncate(fd, size);
+}
+
 static void test_copy_range(void **state)
 {
 	struct fs_client *c = *state;
@@ -247,6 +276,12 @@ static void test_copy_range(void **state)
 	in.flags = 0;
 	in.off_out = UINT64_MAX;
 	assert_int_equal(fc_do(c, &m), -EINVAL);
+
+	/* A long one in pieces, each of which the caller sees. */
+	in.off_in = in.off_out = 0;
+	assert_int_equal(truncate_to(c, "f", 9 << 20), 0);
+	assert_int_equal(fc_do(c, &m), 0);
+	assert_int_equal(((const struct fuse_write_out *)fc_body(c))->size, 8 << 20);
 }
 
 /* Each way to change contents, by a caller that may keep setuid and by one that may not. */
@@ -383,6 +418,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_read_write),
 		T(test_ranges),
+		T(test_sizes),
 		T(test_append),
 		T(test_create_open),
 		T(test_tmpfile),

@@ -14,7 +14,7 @@
 #define FS_DEVICE_ID  26 /* virtio 1.2, 5.11.1 */
 #define FS_TAG_BYTES  36
 #define FS_QUEUES     2   /* 0: high priority, 1: requests */
-#define FS_QUEUE_SIZE 512 /* a request of MAX_PAGES pages and its headers */
+#define FS_QUEUE_SIZE 512 /* a request of FS_MAX_PAGES pages and its headers */
 
 /* virtio 1.2, 5.11.4 */
 struct fs_config {
@@ -23,6 +23,12 @@ struct fs_config {
 } PACKED;
 
 _Static_assert(sizeof(struct fs_config) == 40, "virtio 1.2, 5.11.4");
+
+/*
+ * Requests served before the loop may look at something else. Each may take as long as the host's
+ * file system likes to, and who holds the machine does not wait for ever.
+ */
+#define FS_TURN 8
 
 struct dev_fs {
 	struct virtio_dev *dev;
@@ -49,9 +55,11 @@ static void on_kick(void *self, uint16_t queue)
 	struct dev_fs *d = self;
 	struct vq *q = virtio_queue(d->dev, queue);
 
-	while (vq_pop(q, &d->chain)) {
+	for (unsigned int n = 0; n < FS_TURN; n++) {
 		const char *why = NULL;
 
+		if (!vq_pop(q, &d->chain))
+			return;
 		if (!fs_serve(d->fs, &d->chain, &why)) {
 			virtio_break(d->dev, why);
 			return;
@@ -60,6 +68,7 @@ static void on_kick(void *self, uint16_t queue)
 		/* Not once a batch: the caller of the first request need not wait for the last. */
 		virtio_interrupt(d->dev, q);
 	}
+	virtio_notify(d->dev, queue);
 }
 
 static void on_reset(void *self)

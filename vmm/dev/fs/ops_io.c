@@ -12,15 +12,21 @@
 #include "vmm/dev/fs/ops.h"
 
 /*
- * One copy holds the loop at most this long; a caller of copy_file_range(2) asks again for the
- * rest.
+ * Of one copy, since the device serves several requests before it looks at anything else; a caller
+ * of copy_file_range(2) asks again for the rest.
  */
-#define COPY_MAX_BYTES (64ULL << 20)
+#define COPY_MAX_BYTES (8ULL << 20)
 
 /* A negative offset would mean the descriptor's own position. */
 static bool range_ok(uint64_t off, uint64_t len)
 {
 	return off <= INT64_MAX && len <= INT64_MAX - off;
+}
+
+/* The guest was told by INIT; a chain has room for 4 GiB, which would take minutes. */
+static bool size_ok(uint32_t size)
+{
+	return size <= FS_IO_MAX_BYTES;
 }
 
 int fs_op_read(struct fs *fs, struct fs_req *req)
@@ -30,7 +36,8 @@ int fs_op_read(struct fs *fs, struct fs_req *req)
 
 	if (!h)
 		return -EBADF;
-	if (!range_ok(in->offset, in->size) || in->size > chain_write_left(req->chain))
+	if (!size_ok(in->size) || !range_ok(in->offset, in->size) ||
+	    in->size > chain_write_left(req->chain))
 		return -EINVAL;
 
 	/*
@@ -66,7 +73,7 @@ int fs_op_write(struct fs *fs, struct fs_req *req)
 
 	if (!h)
 		return -EBADF;
-	if (!range_ok(in->offset, in->size) || in->size > req->data_bytes)
+	if (!size_ok(in->size) || !range_ok(in->offset, in->size) || in->size > req->data_bytes)
 		return -EINVAL;
 
 	int rc = in->write_flags & FUSE_WRITE_KILL_SUIDGID ? fs_kill_suidgid(h->fd) : 0;

@@ -7,12 +7,9 @@
 #include "vmm/dev/fs/fs.h"
 #include "vmm/dev/fs/ops.h"
 
-#define OLDEST_MINOR 31
-#define NEWEST_MINOR 38
-/* The guest's own limit of pages in a request, and the same in bytes. */
-#define MAX_PAGES       256
-#define MAX_WRITE_BYTES (MAX_PAGES * 4096)
-#define MAX_BACKGROUND  64
+#define OLDEST_MINOR   31
+#define NEWEST_MINOR   38
+#define MAX_BACKGROUND 64
 
 /*
  * What the server would have, line by line the reason. Not wanted: WRITEBACK_CACHE (sizes and
@@ -73,8 +70,8 @@ int fs_op_init(struct fs *fs, struct fs_req *req)
 	out.max_readahead = in->max_readahead;
 	out.max_background = MAX_BACKGROUND;
 	out.congestion_threshold = MAX_BACKGROUND * 3 / 4;
-	out.max_write = MAX_WRITE_BYTES;
-	out.max_pages = MAX_PAGES;
+	out.max_write = FS_IO_MAX_BYTES;
+	out.max_pages = FS_MAX_PAGES;
 	out.time_gran = 1;
 	return fs_reply(req, &out, sizeof(out));
 }

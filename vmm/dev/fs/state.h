@@ -28,6 +28,9 @@
 #define FS_NAME_MAX        255
 #define FS_XATTR_MAX_BYTES 65536 /* XATTR_SIZE_MAX, XATTR_LIST_MAX */
 #define FS_ARG_MAX_BYTES   96
+/* The most pages a request of the guest's has, and what one READ or WRITE moves with them. */
+#define FS_MAX_PAGES    256
+#define FS_IO_MAX_BYTES (FS_MAX_PAGES * 4096U)
 /* The largest variable part that is read whole: fuse_setxattr_in's second half, a name, a value. */
 #define FS_TAIL_MAX_BYTES (8 + FS_NAME_MAX + 1 + FS_XATTR_MAX_BYTES)
 
