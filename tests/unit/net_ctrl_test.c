@@ -219,6 +219,41 @@ static void test_pairs(void **state)
 	net_stop(&f);
 }
 
+static void set_pairs(struct net_fixture *f, uint8_t n)
+{
+	const uint8_t set[] = {4, 0, n, 0};
+
+	assert_int_equal(command(f, CTRL, set, sizeof(set), MAX_CMD), OK);
+}
+
+/* What the driver notified a pair of while it was not in use is done when it is: with EVENT_IDX it does not notify again. */
+static void test_pairs_come_back(void **state)
+{
+	static const uint8_t frame[HDR + 60];
+	struct net_fixture f;
+	uint8_t got[sizeof(frame)];
+
+	(void)state;
+	net_start_pairs(&f, UINT64_MAX, PAIRS);
+	set_pairs(&f, PAIRS);
+	/* A frame that the guest has no buffer for. */
+	assert_int_equal(send(f.host[1], frame, sizeof(frame), 0), sizeof(frame));
+	fake_run(&f.d, 0);
+	set_pairs(&f, 1);
+	fake_add(&f.d, 2, &(struct fake_seg){fake_alloc(&f.d, 200), 200, true}, 1);
+	fake_kick(&f.d, 2);
+	fake_add(&f.d, 3,
+		 &(struct fake_seg){fake_put(&f.d, frame, sizeof(frame)), sizeof(frame), false}, 1);
+	fake_kick(&f.d, 3);
+	net_expect_unused(&f, 2);
+	net_expect_unused(&f, 3);
+	set_pairs(&f, 2);
+	net_expect_used(&f, 2, sizeof(frame));
+	net_expect_used(&f, 3, 0);
+	assert_int_equal(recv(f.host[1], got, sizeof(got), MSG_DONTWAIT), sizeof(frame));
+	net_stop(&f);
+}
+
 /* More pairs than the tap has queues: all send, by the queues there are. */
 static void test_few_taps(void **state)
 {
@@ -260,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_no_class_or_answer),
 		cmocka_unit_test(test_address),
 		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_pairs_come_back),
 		cmocka_unit_test(test_few_taps),
 	};
 

@@ -78,6 +78,15 @@ static bool set_mac(struct net *net)
 	return true;
 }
 
+/* What their driver has notified while they were not in use was not listened to, and it does not say it twice. */
+static void look_at_pairs(struct net *net, uint16_t first)
+{
+	for (uint16_t i = first; i < net->enabled; i++) {
+		virtio_notify(net->dev, net_rx_queue(i));
+		virtio_notify(net->dev, net_tx_queue(i));
+	}
+}
+
 static bool set_pairs(struct net *net)
 {
 	uint16_t before = net->enabled;
@@ -89,8 +98,10 @@ static bool set_pairs(struct net *net)
 	if (pairs < VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN || pairs > net->npairs)
 		return false;
 	net->enabled = pairs;
-	if (net_taps_enable(net))
+	if (net_taps_enable(net)) {
+		look_at_pairs(net, before);
 		return true;
+	}
 	net->enabled = before;
 	if (!net_taps_enable(net))
 		net_lost(net, "queues refused");
