@@ -103,6 +103,41 @@ static void test_receive_starved(void **state)
 	net_stop(&f);
 }
 
+/* A queue that the driver has not made ready, or no longer: the loop comes to rest with a frame waiting. */
+static void test_receive_not_ready(void **state)
+{
+	struct net_fixture f;
+	uint64_t features;
+
+	(void)state;
+	net_start(&f, UINT64_MAX);
+	features = f.d.features;
+	for (int before = 0; before < 2; before++) {
+		if (before) {
+			virtio_set_status(f.dev, 0);
+			virtio_set_status(f.dev,
+					  VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+			virtio_features_accept(f.dev, 0, (uint32_t)features);
+			virtio_features_accept(f.dev, 1, (uint32_t)(features >> 32));
+			virtio_set_status(f.dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+							 VIRTIO_CONFIG_S_DRIVER |
+							 VIRTIO_CONFIG_S_FEATURES_OK);
+			virtio_set_status(f.dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+							 VIRTIO_CONFIG_S_DRIVER |
+							 VIRTIO_CONFIG_S_FEATURES_OK |
+							 VIRTIO_CONFIG_S_DRIVER_OK);
+		} else {
+			virtio_queue_set(f.dev, RX, VIRTIO_Q_READY, false, 0);
+		}
+		assert_true(virtio_status(f.dev) & VIRTIO_CONFIG_S_DRIVER_OK);
+		net_host_send(&f, 60);
+		for (int turn = 0; turn < 3; turn++)
+			assert_int_equal(loop_step(f.d.loop, 0, NULL), 0);
+		assert_true(loop_idle(f.d.loop));
+	}
+	net_stop(&f);
+}
+
 /* A frame longer than the buffers there are waits for more; the part already in place stays. */
 static void test_receive_held(void **state)
 {
@@ -213,10 +248,15 @@ static void test_receive_bad_buffers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_receive_lengths), cmocka_unit_test(test_receive_batch),
-		cmocka_unit_test(test_receive_many),    cmocka_unit_test(test_receive_starved),
-		cmocka_unit_test(test_receive_held),    cmocka_unit_test(test_receive_too_small),
-		cmocka_unit_test(test_receive_scraps),  cmocka_unit_test(test_receive_bad_buffers),
+		cmocka_unit_test(test_receive_lengths),
+		cmocka_unit_test(test_receive_batch),
+		cmocka_unit_test(test_receive_many),
+		cmocka_unit_test(test_receive_starved),
+		cmocka_unit_test(test_receive_held),
+		cmocka_unit_test(test_receive_too_small),
+		cmocka_unit_test(test_receive_scraps),
+		cmocka_unit_test(test_receive_bad_buffers),
+		cmocka_unit_test(test_receive_not_ready),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

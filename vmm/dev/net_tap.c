@@ -106,6 +106,12 @@ static bool tx_blocked(const struct net *net, uint16_t tap)
 	return false;
 }
 
+/* A frame nobody can take would be reported for ever: a driver need not have made the queue ready. */
+static bool takes_frames(const struct net *net, uint16_t pair)
+{
+	return virtio_queue(net->dev, net_rx_queue(pair))->ready && !net->pairs[pair].rx_starved;
+}
+
 /* A hang-up is always reported, so a descriptor with no event wanted is watched for that. */
 static uint32_t wanted_events(const struct net *net, uint16_t tap)
 {
@@ -113,7 +119,7 @@ static uint32_t wanted_events(const struct net *net, uint16_t tap)
 
 	if (!virtio_running(net->dev) || net->gone)
 		return 0;
-	if (!net->pairs[tap].rx_starved)
+	if (takes_frames(net, tap))
 		events |= EPOLLIN;
 	if (tx_blocked(net, tap))
 		events |= EPOLLOUT;
