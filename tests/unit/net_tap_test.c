@@ -32,6 +32,7 @@
 struct tap_fixture {
 	struct net_fixture net;
 	int packet; /* every frame that passes tap0, both ways */
+	int tap_fd; /* its first queue, the device's */
 	struct gpa buffers[PAIRS];
 	uint16_t taken[PAIRS];
 };
@@ -73,6 +74,7 @@ static void start(struct tap_fixture *f, uint64_t features, unsigned pairs)
 	*f = (struct tap_fixture){.packet = -1};
 	memset(f->net.host, -1, sizeof(f->net.host));
 	assert_int_equal(tap_open("tap0", pairs, p.tap_fds, NULL), 0);
+	f->tap_fd = p.tap_fds[0];
 	set_up("tap0");
 	f->packet = open_packet_socket();
 	fake_init(&f->net.d);
@@ -326,6 +328,51 @@ static void test_filter_overflow(void **state)
 	stop(&f);
 }
 
+/*
+ * What is in force already is not asked of the tap again, since that takes a lock which all of the host's network shares. What somebody
+ * else has changed behind the device's back meanwhile is how one sees it.
+ */
+static void test_nothing_new(void **state)
+{
+	static const uint8_t offloads[10] = {VIRTIO_NET_CTRL_GUEST_OFFLOADS, 0,
+					     1 << VIRTIO_NET_F_GUEST_CSUM};
+	static const uint8_t commands[][16] = {
+		{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, 0},
+		{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLMULTI, 0},
+		{VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, 2, 9, 9, 9, 9, 9},
+		{VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET},
+	};
+	static const uint32_t lens[] = {3, 3, 8, 10};
+	static const uint8_t all_multicast[] = {VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLMULTI, 1};
+	static const uint8_t other[6] = {0x02, 7, 7, 7, 7, 7};
+	static const uint8_t own[6] = {0x02, 9, 9, 9, 9, 9};
+	struct tun_filter none = {0};
+	struct tap_fixture f;
+
+	(void)state;
+	start(&f, UINT64_MAX, 1);
+	AUTO_FD int tap = dup(f.tap_fd);
+	for (int round = 0; round < 2; round++) {
+		assert_true(command(&f, 2, offloads, sizeof(offloads)));
+		for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+			assert_true(command(&f, 2, commands[i], lens[i]));
+		host_sends(&f, other, 1);
+		host_sends(&f, own, 2);
+		assert_int_equal(guest_gets(&f, 0), round == 0 ? 2 : 1);
+		assert_int_equal(tap_feature(ETHTOOL_GTXCSUM), round == 0);
+		while (guest_gets(&f, 0))
+			continue;
+		assert_true(ioctl(tap, TUNSETTXFILTER, &none) >= 0);
+		assert_int_equal(ioctl(tap, TUNSETOFFLOAD, 0), 0);
+	}
+	/* What is new still arrives. */
+	assert_true(command(&f, 2, all_multicast, sizeof(all_multicast)));
+	host_sends(&f, other, 1);
+	assert_int_equal(guest_gets(&f, 0), 0);
+	own_close(&tap);
+	stop(&f);
+}
+
 /* Frames of many flows: none is lost in a queue that nobody reads, and both serve when both are in use. */
 static void test_queues(void **state)
 {
@@ -469,6 +516,7 @@ int main(void)
 		cmocka_unit_test(test_offloads),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_filter_overflow),
+		cmocka_unit_test(test_nothing_new),
 		cmocka_unit_test(test_queues),
 		cmocka_unit_test(test_interface_deleted),
 		cmocka_unit_test(test_taps_that_cannot_be),

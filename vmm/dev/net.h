@@ -87,6 +87,16 @@ struct net_filter {
 	uint8_t macs[NET_FILTER_MAX][ETH_ALEN];
 };
 
+/*
+ * What the tap was told last, so that it is told only what is new: each time costs the lock of all of the host's network
+ * configuration (RTNL), and the guest decides how often. All ones: unknown.
+ */
+#define NET_TOLD_ADDRESSES (2 + NET_FILTER_MAX) /* our own and broadcast first */
+struct net_told {
+	unsigned int offloads;                             /* TUN_F_* */
+	uint8_t filter[4 + NET_TOLD_ADDRESSES * ETH_ALEN]; /* a struct tun_filter */
+};
+
 struct net {
 	struct virtio_dev *dev; /* owns us */
 	int epoll_fd;
@@ -99,6 +109,7 @@ struct net {
 	struct net_filter filter;
 
 	struct net_tap taps[DEV_NET_MAX_PAIRS];
+	struct net_told told;
 	uint16_t ntaps; /* 0: link down */
 	bool gone;      /* the taps' other side has ended: link down, too */
 

@@ -9,7 +9,9 @@
 
 #include "vmm/dev/net.h"
 
-#define FILTER_ADDRESSES (2 + NET_FILTER_MAX) /* our own and broadcast first */
+_Static_assert(sizeof(((struct net_told *)0)->filter) ==
+		       sizeof(struct tun_filter) + NET_TOLD_ADDRESSES * ETH_ALEN,
+	       "net.h");
 
 void net_filter_reset(struct net_filter *f)
 {
@@ -21,7 +23,7 @@ void net_filter_apply(struct net *net)
 	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const struct net_filter *f = &net->filter;
 	struct tun_filter head = {0};
-	uint8_t tun[sizeof(head) + FILTER_ADDRESSES * ETH_ALEN] ALIGNED(4);
+	uint8_t tun[sizeof(net->told.filter)] ALIGNED(4) = {0};
 	uint8_t *macs = tun + sizeof(head);
 
 	if (!net_link_up(net) || net->taps[0].is_socket)
@@ -34,6 +36,9 @@ void net_filter_apply(struct net *net)
 		head.flags = f->all_multicast ? TUN_FLT_ALLMULTI : 0;
 	}
 	memcpy(tun, &head, sizeof(head));
+	if (memcmp(tun, net->told.filter, sizeof(tun)) == 0)
+		return;
 	/* Without a filter all passes, which is no less right. */
-	(void)ioctl(net->taps[0].fd, TUNSETTXFILTER, tun);
+	if (ioctl(net->taps[0].fd, TUNSETTXFILTER, tun) >= 0)
+		memcpy(net->told.filter, tun, sizeof(tun));
 }

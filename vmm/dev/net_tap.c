@@ -203,9 +203,16 @@ static unsigned tun_offloads(uint64_t features)
 
 bool net_taps_offload(struct net *net)
 {
+	unsigned tun = tun_offloads(net->guest_offloads);
+
+	if (!net_link_up(net) || net->taps[0].is_socket || net->told.offloads == tun)
+		return true;
 	/* One call for all descriptors: they are of one tap. A detached queue could not be asked; the first is attached. */
-	return !net_link_up(net) || net->taps[0].is_socket ||
-	       ioctl(net->taps[0].fd, TUNSETOFFLOAD, tun_offloads(net->guest_offloads)) == 0;
+	net->told.offloads = ~0U;
+	if (ioctl(net->taps[0].fd, TUNSETOFFLOAD, tun) < 0)
+		return false;
+	net->told.offloads = tun;
+	return true;
 }
 
 void net_taps_detach(struct net *net)
@@ -225,6 +232,7 @@ int net_taps_attach(struct net *net, const struct dev_net_params *p, struct err 
 	int rc;
 
 	net->ntaps = (uint16_t)p->ntaps;
+	memset(&net->told, 0xff, sizeof(net->told));
 	for (uint16_t i = 0; i < net->ntaps; i++)
 		net->taps[i] = (struct net_tap){.fd = p->tap_fds[i],
 						.is_socket = is_message_socket(p->tap_fds[i])};
