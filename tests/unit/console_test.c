@@ -347,6 +347,35 @@ static void test_client_leaves_early(void **state)
 	close(client);
 }
 
+/* What a client has said before it left is read, unless somebody else comes first. */
+static void test_client_leaves_words(void **state)
+{
+	struct fixture *f = *state;
+	struct gpa at;
+
+	open_port(f, 0);
+	for (int others = 0; others < 2; others++) {
+		int client = dial(f);
+		int next = -1;
+
+		assert_int_equal(write(client, "left", 4), 4);
+		fake_run(&f->d, 10);
+		close(client);
+		fake_run(&f->d, 10);
+		assert_true(loop_idle(f->d.loop));
+		if (others) {
+			next = dial(f);
+			send_words(f, TX, "next");
+			assert_heard(f, next, "next");
+			assert_int_equal(write(next, "new", 3), 3);
+		}
+		at = give_buffer(f, RX, 64);
+		assert_got(f, RX, at, others ? "new" : "left");
+		close(next);
+		fake_run(&f->d, 10);
+	}
+}
+
 static void test_reset_keeps_the_client(void **state)
 {
 	struct fixture *f = *state;
@@ -456,6 +485,7 @@ int main(void)
 		CASE(test_input_from_a_pipe),
 		CASE(test_clients_take_turns),
 		CASE(test_client_leaves_early),
+		CASE(test_client_leaves_words),
 		CASE(test_reset_keeps_the_client),
 		CASE(test_without_multiport),
 		CASE(test_stuck_reader),

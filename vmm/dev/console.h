@@ -29,8 +29,10 @@ struct console_host {
 	struct listener *listener; /* paused while there is a client */
 	int fd;                    /* input: the client, the terminal; -1: none */
 	bool ended;                /* nothing more will be read; a client may still listen */
-	struct loop_source *input; /* NULL: the guest takes nothing now, or there is none */
-	struct sink *sink;         /* NULL: output is dropped */
+	struct loop_source
+		*input; /* NULL: there is none, or it has hung up and the guest takes nothing now */
+	bool resting;   /* the guest takes nothing now: only a hang-up is waited for */
+	struct sink *sink; /* NULL: output is dropped */
 };
 
 struct console_port {

@@ -1,7 +1,7 @@
 /*
  * A port's other end. A socket has one client at a time, the next one waits in its queue; a file and the terminal are there
- * from the start. Input is looked at only while the guest takes it: otherwise it is out of the loop altogether, for epoll would
- * report a hang-up for ever.
+ * from the start. Input is read only while the guest takes it. Who hangs up meanwhile is out of the loop altogether, for epoll
+ * would report that for ever, and what it has said waits until it is read or somebody else comes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,14 @@ static void unwatch(struct console_host *h)
 {
 	loop_remove(h->input);
 	h->input = NULL;
+	h->resting = false;
+}
+
+/* Of our own source, where only a bug fails. */
+static void rest(struct console_host *h, bool resting)
+{
+	BUG_ON(loop_mod_fd(h->input, resting ? 0 : EPOLLIN) < 0);
+	h->resting = resting;
 }
 
 /* The terminal's input only ends; a client's makes room for the next one. */
@@ -62,19 +70,31 @@ static void take_input(struct console_port *port)
 	if (n > 0 || n == -EAGAIN)
 		return;
 	if (n == -ENOBUFS && !is_at_end(h))
-		unwatch(h);
+		rest(h, true);
 	else
 		end_input(port);
+}
+
+/* Left before the guest had taken all: that must not keep the next client out. */
+static void let_others_in(struct console_host *h)
+{
+	unwatch(h);
+	if (h->listener)
+		listener_pause(h->listener, false);
 }
 
 static void on_input(void *arg, int fd UNUSED, uint32_t events)
 {
 	struct console_port *port = arg;
+	struct console_host *h = &port->host;
+	bool gone = events & (EPOLLHUP | EPOLLERR);
 
 	virtio_lock(port->console->dev);
-	if (!port->host.ended)
+	if (!h->ended && !h->resting)
 		take_input(port);
-	else if (events & (EPOLLHUP | EPOLLERR))
+	else if (gone && h->resting)
+		let_others_in(h);
+	else if (gone)
 		hang_up(port);
 	virtio_unlock(port->console->dev);
 }
@@ -91,7 +111,15 @@ void console_host_resume(struct console_port *port)
 	struct console_host *h = &port->host;
 	struct err err = ERR_INIT;
 
-	if (h->fd < 0 || h->input || h->ended || !console_listens(port) || watch(port, &err) == 0)
+	if (h->fd < 0 || h->ended || !console_listens(port))
+		return;
+	if (h->resting)
+		rest(h, false);
+	if (h->input)
+		return;
+	if (h->listener)
+		listener_pause(h->listener, true);
+	if (watch(port, &err) == 0)
 		return;
 	log_warn("console port %u: its input ends: %s", port->nr, err.text);
 	hang_up(port);
@@ -105,6 +133,8 @@ static void on_client(void *arg, int fd)
 	int rc;
 
 	virtio_lock(port->console->dev);
+	if (h->fd >= 0) /* let_others_in */
+		hang_up(port);
 	h->fd = fd;
 	listener_pause(h->listener, true);
 	rc = sink_create(fd, port->console->loop, &h->sink, &err);
