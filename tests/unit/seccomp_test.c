@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <sched.h>
@@ -93,17 +94,33 @@ static const struct attempt attempts[] = {
 	{"mknod whiteout", BIT(THREAD_FS), {SYS_mknodat, -1, 0, S_IFCHR, 0}},
 	{"mknod char", 0, {SYS_mknodat, -1, 0, S_IFCHR | 0600, 0x103}},
 	{"mknod block", 0, {SYS_mknodat, -1, 0, S_IFBLK | 0600, 0}},
+	{"preadv2",
+	 BIT(THREAD_FS) | BIT(THREAD_VSOCK) | BIT(THREAD_BLK_IO) | BIT(THREAD_MAIN),
+	 {SYS_preadv2, -1, 0, 0, 0, 0}},
+	{"pwritev2",
+	 BIT(THREAD_FS) | BIT(THREAD_VSOCK) | BIT(THREAD_BLK_IO),
+	 {SYS_pwritev2, -1, 0, 0, 0, 0}},
 	/* sockets */
 	{"socket", BIT(THREAD_MAIN), {SYS_socket, AF_UNIX, SOCK_STREAM, 0}},
 	{"connect", 0, {SYS_connect, -1, 0, 0}},
 	{"bind", 0, {SYS_bind, -1, 0, 0}},
 	{"accept4", BIT(THREAD_MAIN) | BIT(THREAD_VSOCK), {SYS_accept4, -1, 0, 0, 0}},
 	{"recvmsg", BIT(THREAD_MAIN), {SYS_recvmsg, -1, 0, 0}},
+	{"sendto", BIT(THREAD_MAIN) | BIT(THREAD_VSOCK), {SYS_sendto, -1, 0, 0, 0, 0}},
+	{"shutdown", BIT(THREAD_VSOCK), {SYS_shutdown, -1, SHUT_WR}},
 	/* descriptors */
-	{"fcntl getfl", ALL & ~BIT(THREAD_VCPU), {SYS_fcntl, -1, F_GETFL, 0}},
+	{"fcntl getfl", BIT(THREAD_MAIN) | BIT(THREAD_VSOCK), {SYS_fcntl, -1, F_GETFL, 0}},
+	{"fcntl setfl", BIT(THREAD_MAIN) | BIT(THREAD_VSOCK), {SYS_fcntl, -1, F_SETFL, 0}},
 	{"fcntl setown", 0, {SYS_fcntl, -1, F_SETOWN, 0}},
 	{"ioctl KVM_RUN", BIT(THREAD_VCPU), {SYS_ioctl, -1, KVM_RUN, 0}},
 	{"ioctl KVM_CREATE_VM", BIT(THREAD_MAIN), {SYS_ioctl, -1, KVM_CREATE_VM, 0}},
+	{"ioctl TUNSETVNETHDRSZ", BIT(THREAD_MAIN), {SYS_ioctl, -1, TUNSETVNETHDRSZ, 0}},
+	{"ioctl TUNSETVNETLE", BIT(THREAD_MAIN), {SYS_ioctl, -1, TUNSETVNETLE, 0}},
+	{"ioctl TUNSETOFFLOAD",
+	 BIT(THREAD_NET) | BIT(THREAD_VCPU) | BIT(THREAD_MAIN),
+	 {SYS_ioctl, -1, TUNSETOFFLOAD, 0}},
+	{"poll", BIT(THREAD_VCPU) | BIT(THREAD_MAIN), {SYS_poll, 0, 0, 0}},
+	{"ppoll", BIT(THREAD_VCPU) | BIT(THREAD_MAIN), {SYS_ppoll, 0, 0, 1, 0, 0}},
 	{"ioctl TIOCSTI", 0, {SYS_ioctl, -1, 0x5412, 0}},
 	{"x32 write", 0, {0x40000000 + SYS_write, -1, 0, 0}},
 };
