@@ -235,9 +235,11 @@ int vcpu_start(struct vcpu *v, struct err *err)
 /* The lock orders this against a release, which takes immediate_exit back. */
 static void kick_locked(struct vcpu *v)
 {
+	int rc;
+
 	__atomic_store_n(&v->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	if (v->started)
-		(void)pthread_kill(v->thread, KICK_SIGNAL);
+	rc = v->started ? pthread_kill(v->thread, KICK_SIGNAL) : 0;
+	BUG_ON(rc != 0 && rc != ESRCH); /* a thread of ours; ended, it is at rest */
 }
 
 void vcpu_hold(struct vcpu *v)

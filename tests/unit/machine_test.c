@@ -9,13 +9,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -251,6 +254,41 @@ static void test_paused_from_birth(void **state)
 	assert_int_equal(machine_resume(f.m, NULL), 0);
 	assert_int_equal(console_byte(&f), 'A');
 	destroy(&f);
+}
+
+/* In place of the C library's. */
+static bool refuse_signals;
+
+int pthread_kill(pthread_t thread, int signo)
+{
+	int (*real)(pthread_t, int) = NULL;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "pthread_kill");
+	return refuse_signals ? EPERM : real(thread, signo);
+}
+
+/* A vCPU that cannot be brought out of its guest would be waited for, for good at the end: that is said at once. */
+static void test_signal_refused(void **state)
+{
+	struct machine_config c = {0};
+	struct fixture f;
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	if (access("/dev/kvm", R_OK | W_OK) < 0)
+		skip();
+	pid = fork();
+	if (pid == 0) {
+		start(&f, guest_count, &c);
+		refuse_signals = true;
+		(void)alarm(GUEST_MS / 1000);
+		machine_destroy(f.m);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
 /* What goes wrong while the images load beside the making of the VM is said all the same, and nothing is left running. */
@@ -562,6 +600,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_paused_from_birth),
+		cmocka_unit_test(test_signal_refused),
 		cmocka_unit_test(test_image_that_cannot_be_loaded),
 		cmocka_unit_test(test_pit),
 		cmocka_unit_test(test_device_over_ram),
