@@ -275,16 +275,14 @@ int address_space_listen(struct address_space *as, const struct address_listener
 	return 0;
 }
 
-void address_space_unlisten(struct address_space *as, const struct address_listener *listener)
+void address_space_forget(struct address_space *as, const struct address_listener *listener)
 {
-	const struct flat_view *view = atomic_load(&as->view);
 	size_t at = 0;
 
 	while (at < as->nlisteners && as->listeners[at] != listener)
 		at++;
-	BUG_ON(at == as->nlisteners);
-	for (size_t i = view->n; i > 0; i--)
-		listener->remove(listener->self, &view->ranges[i - 1]);
+	if (at == as->nlisteners)
+		return;
 	as->nlisteners--;
 	memmove(&as->listeners[at], &as->listeners[at + 1],
 		(as->nlisteners - at) * sizeof(as->listeners[0]));

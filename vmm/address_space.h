@@ -111,10 +111,11 @@ int address_space_add(struct address_space *as, const struct region *region,
 int address_space_remove(struct address_space *as, const struct region *region,
 			 struct err *err) MUST_CHECK;
 
-/* The listener, borrowed, is told of the whole view as additions; on unlisten as removals. */
+/* The listener, borrowed, is told of the whole view as additions. On failure, of their removal, and does not listen. */
 int address_space_listen(struct address_space *as, const struct address_listener *listener,
 			 struct err *err) MUST_CHECK;
-void address_space_unlisten(struct address_space *as, const struct address_listener *listener);
+/* It listens no more, if it did, and is told nothing: what it has made of the view is about to go as a whole. */
+void address_space_forget(struct address_space *as, const struct address_listener *listener);
 
 /*
  * One access of the guest, little-endian in `data`, len 1..8. It meets a device only when all of it lies in one range. One

@@ -215,7 +215,7 @@ int machine_connect(struct machine *m, struct err *err)
 
 void machine_disconnect(struct machine *m)
 {
-	address_space_unlisten(&m->memory, &m->kvm_listener.listener);
+	address_space_forget(&m->memory, &m->kvm_listener.listener);
 }
 
 static int make_cmdline(struct machine *m, const struct machine_config *c, struct err *err)

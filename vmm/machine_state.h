@@ -58,7 +58,10 @@ struct machine {
 	struct loop_source *end_source;
 };
 
-/* Memory, console and slots are those of m->kvm from now on, until disconnect and the closing of m->kvm. */
+/*
+ * Memory, console and slots are those of m->kvm from now on, until disconnect and the closing of m->kvm, which must follow it.
+ * On failure some are; disconnect does for that, too.
+ */
 int machine_connect(struct machine *m, struct err *err) MUST_CHECK;
 void machine_disconnect(struct machine *m);
 

@@ -277,9 +277,11 @@ static void test_listener_order(void **state)
 	assert_string_equal(f.log, "-2b:30-3f -1b:30-3f -2c:28-2f -1c:28-2f -2b:20-27 -1b:20-27 "
 				   "+1b:20-3f +2b:20-3f");
 	f.log[0] = '\0';
-	address_space_unlisten(&f.as, &f.one.listener);
-	assert_string_equal(f.log, "-1b:20-3f -1a:0-f");
-	f.log[0] = '\0';
+	/* Who goes with all that it has is not told to take it apart, and may be gone already. */
+	address_space_forget(&f.as, &f.one.listener);
+	address_space_forget(&f.as, &f.one.listener);
+	assert_string_equal(f.log, "");
+	f.one.n = 0;
 	assert_int_equal(address_space_listen(&f.as, &f.one.listener, NULL), 0);
 	assert_string_equal(f.log, "+1a:0-f +1b:20-3f");
 	f.log[0] = '\0';

@@ -472,6 +472,29 @@ static void test_life_after_end(void **state)
 	destroy(&f);
 }
 
+/* The fresh VM cannot be given its memory: the guest has ended, and lives again by a reset that can. */
+static void test_reset_without_memory(void **state)
+{
+	struct machine_config c = {0};
+	struct fixture f;
+	uint8_t *host;
+
+	(void)state;
+	start(&f, guest_count, &c);
+	assert_int_equal(console_byte(&f), 'A');
+	host = f.m->ram[0].host;
+	f.m->ram[0].host = host + 1; /* not aligned to a page */
+	assert_true(machine_reset(f.m, NULL) < 0);
+	assert_true(await_end(&f, 1));
+	assert_int_equal(f.end, GUEST_INTERNAL_ERROR);
+	assert_true(machine_reset(f.m, NULL) < 0);
+	f.m->ram[0].host = host;
+	assert_int_equal(machine_reset(f.m, NULL), 0);
+	assert_int_equal(console_byte(&f), 'A');
+	assert_true(counts(&f));
+	destroy(&f);
+}
+
 /* A kernel that cannot be read any more leaves nothing to go on with. */
 static void test_reset_without_kernel(void **state)
 {
@@ -607,6 +630,7 @@ int main(void)
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_reset_devices),
 		cmocka_unit_test(test_life_after_end),
+		cmocka_unit_test(test_reset_without_memory),
 		cmocka_unit_test(test_reset_without_kernel),
 		cmocka_unit_test(test_plug),
 		cmocka_unit_test(test_plug_refused),
