@@ -43,6 +43,7 @@ LIBS_AGENT := -ljson-c -lprotobuf-c -lseccomp
 BASE := \
 	base/bug.o \
 	base/caps.o \
+	base/clock.o \
 	base/cursor.o \
 	base/err.o \
 	base/fd.o \

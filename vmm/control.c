@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "vmm/jail.h"
@@ -268,7 +269,7 @@ int control_create(const struct options *options, uint64_t exec_us, struct contr
 	c->backends.fdsets.sealed = options->jail_root != NULL;
 	own_close(&c->jail.root_fd);
 	own_close(&c->jail.proc_fd);
-	c->jail_us = machine_now_us();
+	c->jail_us = clock_now_us();
 	*out = TAKE_PTR(&c);
 	return 0;
 }

@@ -5,18 +5,10 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "vmm/cmdline.h"
 #include "vmm/machine_state.h"
-
-uint64_t machine_now_us(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 void machine_end(struct machine *m, enum guest_end end, const char *detail)
 {
@@ -103,7 +95,7 @@ static int make_memory(struct machine *m, const struct machine_config *c, struct
 		(void)gmem_region(m->mem, i, &m->ram[i].host);
 		rc = address_space_add(&m->memory, &m->ram[i], err);
 	}
-	m->times.memory_us = machine_now_us();
+	m->times.memory_us = clock_now_us();
 	return rc;
 }
 
@@ -196,7 +188,7 @@ static int make_devices(struct machine *m, struct machine_config *c, struct err 
 		rc = make_platform(m, err);
 	if (rc == 0)
 		rc = make_slots(m, c, err);
-	m->times.devices_us = machine_now_us();
+	m->times.devices_us = clock_now_us();
 	return rc;
 }
 
@@ -339,7 +331,7 @@ int machine_create(struct machine_config *config, struct loop *loop,
 		rc = machine_boot(m, err);
 	if (rc < 0)
 		return rc;
-	m->times.kernel_us = machine_now_us();
+	m->times.kernel_us = clock_now_us();
 	*out = TAKE_PTR(&m);
 	return 0;
 }

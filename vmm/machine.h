@@ -81,8 +81,6 @@ struct machine_events {
 	void *arg;
 };
 
-uint64_t machine_now_us(void);
-
 /* Descriptors that went into the machine are -1 in `config` afterwards, also on failure. `config` may go away. */
 int machine_create(struct machine_config *config, struct loop *loop,
 		   const struct machine_events *events, struct machine **out,

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "vmm/machine_state.h"
 
 #define CONSOLE_DRAIN_MS 500
@@ -21,7 +22,7 @@ int machine_start(struct machine *m, struct err *err)
 {
 	int rc = slots_start(m->slots, err);
 
-	m->times.entry_us = machine_now_us();
+	m->times.entry_us = clock_now_us();
 	for (uint32_t i = 0; rc == 0 && i < m->nvcpus; i++)
 		rc = vcpu_start(m->vcpus[i], err);
 	return rc;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -86,7 +87,7 @@ static void limit_arenas(void)
 
 int main(int argc, char **argv)
 {
-	uint64_t exec_us = machine_now_us();
+	uint64_t exec_us = clock_now_us();
 	AUTO_OPTIONS struct options options = {0};
 	struct err err = ERR_INIT;
 

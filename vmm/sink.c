@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define GATHER_NS   (5 * 1000000L)
@@ -270,26 +270,18 @@ void sink_put(struct sink *s, uint8_t byte)
 	sink_write(s, &byte, 1);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void sink_drain(struct sink *s, int timeout_ms)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	uint64_t deadline_ms = clock_now_ms() + (uint64_t)timeout_ms;
 	const uint8_t *from;
 	bool done = false;
 
 	while (!done) {
 		struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-		int64_t left = deadline - now_ms();
+		int left_ms = clock_ms_left(deadline_ms);
 
-		done = (write_ring(s) && next_piece(s, &from) == 0) || left <= 0;
-		if (!done && poll(&p, 1, (int)left) < 0 && errno != EINTR)
+		done = (write_ring(s) && next_piece(s, &from) == 0) || left_ms == 0;
+		if (!done && poll(&p, 1, left_ms) < 0 && errno != EINTR)
 			return;
 	}
 }

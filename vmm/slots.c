@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "base/clock.h"
 #include "base/spare_mac.h"
 #include "vmm/dev/dev.h"
 #include "vmm/iothread.h"
@@ -250,15 +251,10 @@ void slots_hold(struct slots *s)
 	}
 }
 
-/* 0 when it has passed. */
 static int ms_until(const struct timespec *deadline)
 {
-	struct timespec now;
-	int64_t ms;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = (deadline->tv_sec - now.tv_sec) * 1000 + (deadline->tv_nsec - now.tv_nsec) / 1000000;
-	return ms > 0 ? (int)ms : 0;
+	return clock_ms_left((uint64_t)deadline->tv_sec * 1000 +
+			     (uint64_t)deadline->tv_nsec / 1000000);
 }
 
 /* First the threads, so that no device begins anything new, then what they have begun. */

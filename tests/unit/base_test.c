@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/cursor.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -23,6 +25,18 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "base/str.h"
+
+static void test_clock(void **state)
+{
+	uint64_t us = clock_now_us(), ms = clock_now_ms();
+
+	(void)state;
+	assert_in_range(ms, us / 1000, us / 1000 + 10000);
+	assert_int_equal(clock_ms_left(0), 0);
+	assert_int_equal(clock_ms_left(ms), 0);
+	assert_in_range(clock_ms_left(clock_now_ms() + 60000), 1, 60000);
+	assert_int_equal(clock_ms_left(UINT64_MAX), INT_MAX);
+}
 
 static void test_numbers(void **state)
 {
@@ -447,6 +461,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_paths_stay_in_root, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_resolve_in_root, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_make_in_root, make_dir, remove_dir),
+		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_fd_passing),
 		cmocka_unit_test(test_loop_removal_in_batch),
 		cmocka_unit_test(test_loop_timer_and_child),

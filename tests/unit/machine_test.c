@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "tests/unit/bzimage.h"
 #include "vmm/gmem.h"
@@ -163,7 +164,7 @@ static char console_byte(struct fixture *f)
 {
 	char byte;
 
-	for (uint64_t end = machine_now_us() + GUEST_MS * 1000ULL; machine_now_us() < end;) {
+	for (uint64_t end = clock_now_us() + GUEST_MS * 1000ULL; clock_now_us() < end;) {
 		if (read(f->console, &byte, 1) == 1)
 			return byte;
 		assert_int_equal(loop_step(f->loop, 10, NULL), 0);
@@ -173,7 +174,7 @@ static char console_byte(struct fixture *f)
 
 static bool await_end(struct fixture *f, int ends)
 {
-	for (uint64_t end = machine_now_us() + GUEST_MS * 1000ULL; machine_now_us() < end;) {
+	for (uint64_t end = clock_now_us() + GUEST_MS * 1000ULL; clock_now_us() < end;) {
 		if (f->ends == ends)
 			return true;
 		assert_int_equal(loop_step(f->loop, 10, NULL), 0);
@@ -198,7 +199,7 @@ static bool counts(struct fixture *f)
 {
 	uint32_t from = peek(f, COUNTER);
 
-	for (uint64_t end = machine_now_us() + GUEST_MS * 1000ULL; machine_now_us() < end;) {
+	for (uint64_t end = clock_now_us() + GUEST_MS * 1000ULL; clock_now_us() < end;) {
 		if (peek(f, COUNTER) != from)
 			return true;
 		(void)poll(NULL, 0, 1);
@@ -345,7 +346,7 @@ static void word_write(void *self, uint64_t off UNUSED, uint32_t len UNUSED, uin
 
 static bool word_grows(_Atomic uint32_t *word)
 {
-	for (uint64_t end = machine_now_us() + GUEST_MS * 1000ULL; machine_now_us() < end;) {
+	for (uint64_t end = clock_now_us() + GUEST_MS * 1000ULL; clock_now_us() < end;) {
 		if (atomic_load(word) > 2)
 			return true;
 		(void)poll(NULL, 0, 1);

@@ -5,8 +5,8 @@
  */
 #include <errno.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "vmm/dev/blk.h"
 
 /* When the kernel had no memory for an operation. */
@@ -289,14 +289,6 @@ bool blk_io_reap(struct blk *blk)
 	return ok;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
 static void wait_unlocked(const struct blk *blk, int timeout_ms)
 {
 	virtio_unlock(blk->dev);
@@ -306,17 +298,17 @@ static void wait_unlocked(const struct blk *blk, int timeout_ms)
 
 bool blk_io_drain(struct blk *blk, int timeout_ms)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	uint64_t deadline_ms = clock_now_ms() + (uint64_t)timeout_ms;
 	bool committed = blk_io_reap(blk);
 	eventfd_t count;
 
 	blk->drainers++;
 	while (blk->in_flight > 0) {
-		int64_t left = deadline - now_ms();
+		int left_ms = clock_ms_left(deadline_ms);
 
-		if (left <= 0)
+		if (left_ms == 0)
 			break;
-		wait_unlocked(blk, (int)(committed || left < RETRY_MS ? left : RETRY_MS));
+		wait_unlocked(blk, committed || left_ms < RETRY_MS ? left_ms : RETRY_MS);
 		committed = blk_io_reap(blk);
 	}
 	if (--blk->drainers == 0)

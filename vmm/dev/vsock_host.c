@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "base/str.h"
 #include "vmm/dev/vsock.h"
@@ -17,14 +17,6 @@
 /* accept(2) fails for want of descriptors or memory: the listener would report the same client for ever. */
 #define ACCEPT_RETRY_MS 1000u
 #define ACCEPT_ROUNDS   32
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void arm_at(struct vsock *v, uint64_t at_ms, uint64_t now)
 {
@@ -35,12 +27,12 @@ static void arm_at(struct vsock *v, uint64_t at_ms, uint64_t now)
 static void wake_by(struct vsock *v, uint64_t at_ms)
 {
 	if (v->timer_at_ms == 0 || at_ms < v->timer_at_ms)
-		arm_at(v, at_ms, now_ms());
+		arm_at(v, at_ms, clock_now_ms());
 }
 
 void vsock_host_deadline(struct vsock_conn *c, uint32_t after_ms)
 {
-	c->deadline_ms = after_ms ? now_ms() + after_ms : 0;
+	c->deadline_ms = after_ms ? clock_now_ms() + after_ms : 0;
 	if (after_ms)
 		wake_by(c->v, c->deadline_ms);
 }
@@ -48,7 +40,7 @@ void vsock_host_deadline(struct vsock_conn *c, uint32_t after_ms)
 void vsock_host_expire(struct vsock *v)
 {
 	struct vsock_conn *c = NULL, *next = NULL;
-	uint64_t now = now_ms();
+	uint64_t now = clock_now_ms();
 	uint64_t at_ms = 0;
 
 	v->timer_at_ms = 0;
@@ -93,7 +85,7 @@ void vsock_host_accept(struct vsock *v)
 		if (fd >= 0)
 			c = vsock_conn_new(v, fd, VSOCK_HANDSHAKE);
 		if (!c) {
-			v->accept_retry_ms = now_ms() + ACCEPT_RETRY_MS;
+			v->accept_retry_ms = clock_now_ms() + ACCEPT_RETRY_MS;
 			wake_by(v, v->accept_retry_ms);
 			vsock_host_listen(v);
 			return;
