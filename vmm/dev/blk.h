@@ -159,6 +159,11 @@ void blk_batch_go(struct blk *blk);
 
 /* --- blk_io.c --------------------------------------------------------------------------------------------------- */
 
+/*
+ * virtio 1.2, 2.7.8.2: the used length says how much is written from the start on without a gap, so a status behind data
+ * that is not there does not count. `room_bytes` is the writable part without the status.
+ */
+uint32_t blk_used_bytes(uint32_t written_bytes, uint32_t room_bytes);
 /* A request's io.done. */
 void blk_io_done(struct block_io *io, int64_t result);
 /* A request as the batch has set it, or with those merged into it, to the engine; under way from the next commit on. */

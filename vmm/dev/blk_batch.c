@@ -134,7 +134,7 @@ static void answer(const struct blk *blk, const struct blk_parsed *p, const stru
 {
 	uint32_t room = blk->chain.writable_bytes - 1;
 
-	vq_push_token(token, p->status, p->written_bytes == room ? room + 1 : p->written_bytes);
+	vq_push_token(token, p->status, blk_used_bytes(p->written_bytes, room));
 }
 
 bool blk_batch_take(struct blk *blk, struct vq *q)

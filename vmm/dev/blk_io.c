@@ -30,13 +30,9 @@ static void count(struct dev_blk_stats *s, const struct blk_req *req, uint8_t st
 	c->bytes += req->len_bytes;
 }
 
-/*
- * virtio 1.2, 2.7.8.2: the used length says how much is written from the start on without a gap, so a status behind data
- * that is not there does not count.
- */
-static uint32_t used_bytes(const struct blk_req *req)
+uint32_t blk_used_bytes(uint32_t written_bytes, uint32_t room_bytes)
 {
-	return req->written_bytes == req->room_bytes ? req->room_bytes + 1 : req->written_bytes;
+	return written_bytes == room_bytes ? room_bytes + 1 : written_bytes;
 }
 
 static bool is_stale(const struct blk_req *req)
@@ -50,7 +46,8 @@ static void finish_one(struct blk_req *req, uint8_t status)
 		if (req->want == BLK_READ && status == VIRTIO_BLK_S_OK)
 			req->written_bytes = req->room_bytes;
 		count(&req->blk->stats, req, status);
-		vq_push_token(&req->token, status, used_bytes(req));
+		vq_push_token(&req->token, status,
+			      blk_used_bytes(req->written_bytes, req->room_bytes));
 	}
 	blk_give_req(req);
 }
