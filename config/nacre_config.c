@@ -48,6 +48,7 @@ static const struct key keys[] = {
 	{"guest_overhead_mib", KEY_U64, FIELD(guest_overhead_mib), 32, 1u << 20},
 	{"boot_timeout_ms", KEY_U64, FIELD(boot_timeout_ms), 100, 3600000},
 	{"spare_nics", KEY_U32, FIELD(spare_nics), 0, VM_MAX_SPARE_NICS},
+	{"spare_disks", KEY_U32, FIELD(spare_disks), 0, VM_MAX_SPARE_DISKS},
 	{"qmp", KEY_BOOL, FIELD(qmp), 0, 0},
 	{"log_level", KEY_LOG_LEVEL, FIELD(log_level), 0, 0},
 };

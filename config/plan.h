@@ -28,6 +28,7 @@ struct nacre_config {
 	uint64_t guest_overhead_mib; /* added to a memory limit: kernel and agent */
 	uint64_t boot_timeout_ms;    /* exec of the vmm to the agent's hello */
 	uint32_t spare_nics;         /* slots for interfaces that arrive after create */
+	uint32_t spare_disks;        /* slots for disks that QMP plugs */
 	int log_level;               /* enum log_level */
 	bool qmp;                    /* a QMP socket for people in the state directory */
 };
@@ -42,7 +43,12 @@ DEFINE_OWNER(nacre_config_destroy, struct nacre_config)
 /* The least memory limit of a container that sizes its microVM. */
 #define VM_MIN_LIMIT_MIB 32
 
-#define VM_MAX_SPARE_NICS 16
+/*
+ * Together, and with what every microVM has, they fit into a guest's kernel command line, which names each device in 36 bytes
+ * of 2048.
+ */
+#define VM_MAX_SPARE_NICS  16
+#define VM_MAX_SPARE_DISKS 24
 
 /* 8-bit APIC ids. */
 #define VM_MAX_VCPUS 254
@@ -51,7 +57,7 @@ struct vm_config {
 	uint32_t vcpus;      /* the container's */
 	uint32_t boot_vcpus; /* on line when the kernel has booted; at most vcpus */
 	uint32_t max_vcpus;  /* that the agent can bring on line; at least vcpus */
-	uint32_t spare_nics;
+	uint32_t spare_nics, spare_disks;
 	uint64_t memory_mib;
 	char *kernel_path, *initramfs_path; /* owned */
 	char *cmdline;                      /* kernel command line without the device part, owned */

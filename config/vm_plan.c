@@ -108,6 +108,7 @@ int vm_plan(const struct nacre_config *config, const struct oci_spec *spec, stru
 	if (ret < 0)
 		return ret;
 	vm->spare_nics = config->spare_nics;
+	vm->spare_disks = config->spare_disks;
 	vm->kernel_path = strdup(config->kernel_path);
 	vm->initramfs_path = strdup(config->initramfs_path);
 	vm->cmdline = str_printf("%s%s%s", KERNEL_BASE_PARAMS, config->kernel_params[0] ? " " : "",

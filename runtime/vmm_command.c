@@ -52,9 +52,9 @@ static bool add_machine(struct vmm_command *c, const struct vmm_params *p)
 	return add_text(c, "-m", str_printf("%llu", (unsigned long long)vm->memory_mib)) &&
 	       add_text(c, "-smp",
 			str_printf("cpus=%u,maxcpus=%u", vm->boot_vcpus, vm->max_vcpus)) &&
-	       add_text(
-		       c, "-machine",
-		       str_printf("type=microvm,pit=off,hotplug-net=%u", (unsigned)vm->spare_nics));
+	       add_text(c, "-machine",
+			str_printf("type=microvm,pit=off,hotplug-blk=%u,hotplug-net=%u",
+				   vm->spare_disks, vm->spare_nics));
 }
 
 static bool add_devices(struct vmm_command *c, const struct vmm_params *p)

@@ -215,7 +215,7 @@ static void test_pit(void **state)
 	} cases[] = {{"microvm", false},
 		     {"microvm,pit=on", false},
 		     {"microvm,pit=off", true},
-		     {"type=microvm,pit=off,hotplug-net=2", true}};
+		     {"type=microvm,pit=off,hotplug-blk=8,hotplug-net=2", true}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

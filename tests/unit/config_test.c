@@ -257,6 +257,8 @@ static void test_bad_configurations(void **state)
 		{"{ \"default_vcpus\": 0 }", "0 is outside 1 to 254"},
 		{"{ \"default_vcpus\": 255 }", "255 is outside 1 to 254"},
 		{"{ \"default_memory_mib\": 16 }", "default_memory_mib: 16 is outside 64 to"},
+		{"{ \"spare_nics\": 17 }", "17 is outside 0 to 16"},
+		{"{ \"spare_disks\": 25 }", "25 is outside 0 to 24"},
 		{"{ \"default_vcpus\": \"2\" }", "expected a whole number"},
 		{"{ \"kernel\": null }", "must not be null"},
 		{"{ \"log_level\": \"loud\" }", "expected error, warning"},
@@ -300,6 +302,33 @@ static void test_vm_vcpus(void **state)
 		assert_int_equal(vm->vcpus, cases[i].vcpus);
 		assert_int_equal(vm->boot_vcpus, cases[i].at_boot);
 		assert_int_equal(vm->max_vcpus, cases[i].max);
+	}
+}
+
+/* None but one for a network, unless the configuration says so. */
+static void test_vm_spare_slots(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t nics, disks;
+	} cases[] = {
+		{"{}", 1, 0},
+		{"{ \"spare_disks\": 8 }", 1, 8},
+		{"{ \"spare_nics\": 16, \"spare_disks\": 24 }", 16, 24},
+		{"{ \"spare_nics\": 0, \"spare_disks\": 0 }", 0, 0},
+	};
+	CLEANUP(own_oci_spec_destroy) struct oci_spec *spec = parse("{}");
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(own_nacre_config_destroy) struct nacre_config *config = NULL;
+		CLEANUP(own_vm_config_destroy) struct vm_config *vm = NULL;
+		struct err err = ERR_INIT;
+
+		put(*state, "config.json", cases[i].text);
+		assert_int_equal(nacre_config_load(*state, &config, &err), 0);
+		assert_int_equal(vm_plan(config, spec, &vm, &err), 0);
+		assert_int_equal(vm->spare_nics, cases[i].nics);
+		assert_int_equal(vm->spare_disks, cases[i].disks);
 	}
 }
 
@@ -437,6 +466,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_configurations, make_dir, remove_dir),
 		cmocka_unit_test(test_vm_plan),
 		cmocka_unit_test(test_vm_vcpus),
+		cmocka_unit_test_setup_teardown(test_vm_spare_slots, make_dir, remove_dir),
 		cmocka_unit_test(test_resources_merge),
 		cmocka_unit_test(test_container_plan),
 		cmocka_unit_test(test_container_ids),

@@ -104,6 +104,7 @@ static void test_command(void **state)
 		.max_vcpus = 4,
 		.memory_mib = 64,
 		.spare_nics = 2,
+		.spare_disks = 8,
 		.kernel_path = (char[]){"k"},
 		.initramfs_path = (char[]){"i"},
 		.cmdline = (char[]){"quiet"},
@@ -125,7 +126,7 @@ static void test_command(void **state)
 		assert_string_equal(value_of(&c, "-jail", 0), "/s");
 		assert_string_equal(value_of(&c, "-smp", 0), "cpus=1,maxcpus=4");
 		assert_string_equal(value_of(&c, "-machine", 0),
-				    "type=microvm,pit=off,hotplug-net=2");
+				    "type=microvm,pit=off,hotplug-blk=8,hotplug-net=2");
 		assert_string_equal(value_of(&c, "-device", 0), "virtio-rng-device");
 		assert_string_equal(value_of(&c, "-device", 1), "virtio-fs-device,tag=nacre");
 		assert_non_null(value_of(&c, "-device", 2));
