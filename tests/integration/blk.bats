@@ -45,7 +45,7 @@ END
 # vmm DRIVE-OPTIONS [DEVICE-OPTIONS]: what the options of the command line are.
 vmm_args() {
 	args=(/usr/libexec/nacre/vmm -kernel /usr/share/nacre/kernel-x86_64 -initrd "$BATS_TEST_TMPDIR/initrd"
-		-m 256 -smp 1 -append quiet -drive "id=d0,$1" -device "virtio-blk-device,drive=d0${2:-}"
+		-m 256 -smp "${vcpus:-1}" -append quiet -drive "id=d0,$1" -device "virtio-blk-device,drive=d0${2:-}"
 		-serial "file:$console")
 	if [ -n "${jail:-}" ]; then
 		args=("${in_namespaces[@]}" "${args[@]}" -jail "$jail" -device virtio-fs-device,tag=host,readonly=on)
@@ -61,8 +61,11 @@ guest() {
 	[ "$status" -eq 0 ] || { echo "$output"; cat "$console"; return 1; }
 }
 
-verify_with_fio='chroot /host fio --name=v --filename=/dev/vda --rw=randwrite --bsrange=4k-64k --size=8M --direct=1 --ioengine=libaio \
-	--iodepth=16 --verify=crc32c --do_verify=1 --verify_fatal=1 --fsync=32 && echo fio is content'
+# A job on each vCPU, in a part of the disk of its own.
+verify_with_fio='echo "$(ls /sys/block/vda/mq | wc -l) queues on $(nproc) vCPUs"
+chroot /host fio --name=v --filename=/dev/vda --rw=randwrite --bsrange=4k-64k --size=8M --direct=1 --ioengine=libaio \
+	--iodepth=16 --verify=crc32c --do_verify=1 --verify_fatal=1 --fsync=32 \
+	--numjobs=$(nproc) --offset_increment=16M --cpus_allowed=0-$(($(nproc) - 1)) --cpus_allowed_policy=split && echo fio is content'
 
 # on_loop: a block device over the disk, which takes direct I/O whatever file system we are on.
 on_loop() {
@@ -88,7 +91,9 @@ verified() {
 
 @test "fio verifies a disk past the page cache, by io_uring and several queues" {
 	on_loop
+	vcpus=2 # Linux takes no more queues than it has of them
 	verified aio=io_uring,direct=on ,num-queues=2
+	grep -q '^2 queues on 2 vCPUs' "$console"
 }
 
 @test "fio verifies a disk past the page cache, by threads" {
