@@ -12,9 +12,9 @@ teardown() {
 	assert_nothing_left
 }
 
-drive() { # CASE
+drive() { # CASE [FILE]
 	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$NACRE_QEMU_CLIENT:$BATS_TEST_DIRNAME \
-		timeout -k 5 600 python3 "$BATS_TEST_DIRNAME/qmp_cases.py" "$1"
+		timeout -k 5 600 python3 "$BATS_TEST_DIRNAME/${2:-qmp_cases.py}" "$1"
 }
 
 @test "every command works, and every one is refused with a reason where it cannot" {
@@ -51,4 +51,8 @@ drive() { # CASE
 
 @test "consoles serve a socket, one client after the other, and a file" {
 	drive consoles
+}
+
+@test "disks that share interrupt lines work all at once, and one goes meanwhile" {
+	drive shared_lines shared_lines_case.py
 }
