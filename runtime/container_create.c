@@ -52,7 +52,7 @@ static void on_attached(void *arg, const struct err *status)
 		container_abandon(call, status);
 		return;
 	}
-	start_record_mark(&call->c->sandbox->start, START_CREATED);
+	sandbox_tell_created(call->c->sandbox);
 	container_call_end(call, status);
 }
 

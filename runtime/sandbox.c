@@ -46,6 +46,20 @@ void sandbox_unlink(struct sandbox *s, struct container *c)
 	}
 }
 
+void sandbox_tell_times(struct sandbox *s)
+{
+	if (s->vmm && s->config->qmp)
+		vmm_tell_start(s->vmm, &s->start);
+}
+
+void sandbox_tell_created(struct sandbox *s)
+{
+	if (s->start.us[START_CREATED])
+		return;
+	start_record_mark(&s->start, START_CREATED);
+	sandbox_tell_times(s);
+}
+
 void sandbox_tell_started(struct sandbox *s)
 {
 	struct err err = ERR_INIT;
@@ -53,6 +67,7 @@ void sandbox_tell_started(struct sandbox *s)
 	if (s->start.saved)
 		return;
 	start_record_mark(&s->start, START_STARTED);
+	sandbox_tell_times(s);
 	s->start.saved = true;
 	AUTO_FREE char *text = start_record_text(&s->start);
 

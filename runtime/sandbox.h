@@ -101,7 +101,10 @@ void sandbox_unlink(struct sandbox *s, struct container *c);
 /* A microVM whose only container could not be created is of no use. */
 void sandbox_abandon_if_empty(struct sandbox *s);
 
-/* A process runs: the first one completes the record of the start. */
+/* The record of the start, as far as it is known, to the vmm, where others than the monitor can ask for it. */
+void sandbox_tell_times(struct sandbox *s);
+/* A container is created, a process runs: the first ones count for the record, and the process completes it. */
+void sandbox_tell_created(struct sandbox *s);
 void sandbox_tell_started(struct sandbox *s);
 void sandbox_tell_exit(struct sandbox *s, const struct process *p);
 void sandbox_tell_oom(struct sandbox *s, const struct container *c);

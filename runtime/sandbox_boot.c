@@ -58,6 +58,7 @@ static void on_hello(void *arg, const struct err *status, const struct agent_ans
 	if (status->code == 0 && give_up_rights(s, &err) == 0) {
 		start_record_mark(&s->start, START_AGENT);
 		start_record_guest(&s->start, &answer->times);
+		sandbox_tell_times(s);
 		log_info("sandbox %s: guest is up, Linux %s", s->id, answer->kernel_release);
 		network_begin(s->network, on_network, s);
 		return;

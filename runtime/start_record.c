@@ -55,6 +55,25 @@ void start_record_guest(struct start_record *r, const struct guest_times *times)
 	r->us[START_READY] = host_us - since_us + times->ready_ns / 1000;
 }
 
+static bool is_of_vmm(int phase)
+{
+	return phase >= START_EXEC && phase <= START_ENTRY;
+}
+
+struct json_object *start_record_for_vmm(const struct start_record *r)
+{
+	struct json_object *data = json_object_new_object();
+	struct json_object *times = json_object_new_object();
+
+	for (int phase = 0; phase < START_PHASES; phase++) {
+		if (r->us[phase] && !is_of_vmm(phase))
+			(void)json_object_object_add(times, phase_names[phase],
+						     json_object_new_int64((int64_t)r->us[phase]));
+	}
+	(void)json_object_object_add(data, "monotonic-us", times);
+	return data;
+}
+
 char *start_record_text(const struct start_record *r)
 {
 	AUTO_STRBUF struct strbuf text = STRBUF_INIT;

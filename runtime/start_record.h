@@ -1,7 +1,8 @@
 /*
  * The record of a sandbox's start: when each phase was over, on the host's CLOCK_MONOTONIC, so that the vmm's own figures, the
  * guest's and the monitor's stand in one row. Written to start.json in the state directory when the first container runs, and
- * shown by `nacre state`:
+ * shown by `nacre state`; where others can speak QMP to the vmm it is told what it does not know, so that query-start-times has
+ * it all:
  *
  *	{"version":1,"monotonic_us":{"monitor":N,"spawn":N,"exec":N,...,"started":N}}
  *
@@ -61,6 +62,9 @@ struct guest_times {
 
 /* Right after the hello has arrived. Times of a clock that runs backwards are left out. */
 void start_record_guest(struct start_record *r, const struct guest_times *times);
+
+/* What the vmm does not know by itself, as the arguments of its nacre-start-times; the caller's. */
+struct json_object *start_record_for_vmm(const struct start_record *r);
 
 /* As START_RECORD_FILE has it, the caller's; NULL: out of memory. */
 char *start_record_text(const struct start_record *r) MUST_CHECK;

@@ -136,7 +136,7 @@ static void on_heard(void *arg, const struct err *status, struct json_object *re
 	struct vmm_process *v = arg;
 
 	if (status->code)
-		log_guest(&v->limit, "vmm: it does not want to know of a vCPU off line: %s",
+		log_guest(&v->limit, "vmm: it does not want to know what it is told: %s",
 			  status->text);
 }
 
@@ -148,6 +148,12 @@ void vmm_vcpu_unplugged(struct vmm_process *v, uint32_t idx, const char *why)
 	if (why)
 		json_object_object_add(args, "error", json_object_new_string(why));
 	qmp_client_call(v->qmp, "nacre-vcpu-unplugged", args, -1, HEARD_MS, on_heard, v);
+}
+
+void vmm_tell_start(struct vmm_process *v, const struct start_record *r)
+{
+	qmp_client_call(v->qmp, "nacre-start-times", start_record_for_vmm(r), -1, HEARD_MS,
+			on_heard, v);
 }
 
 static void on_vcpu_plug(struct vmm_process *v, struct json_object *data)

@@ -16,6 +16,7 @@
 #include "base/loop.h"
 #include "config/plan.h"
 #include "runtime/qmp_client.h"
+#include "runtime/start_record.h"
 
 struct network;
 struct vmm_process;
@@ -61,6 +62,9 @@ struct qmp_client *vmm_qmp(const struct vmm_process *v);
 
 /* What became of on_vcpu's wish for a vCPU off line; `why` NULL: it is. */
 void vmm_vcpu_unplugged(struct vmm_process *v, uint32_t idx, const char *why);
+
+/* What is known so far of the start, for who asks the vmm. */
+void vmm_tell_start(struct vmm_process *v, const struct start_record *r);
 
 pid_t vmm_pid(const struct vmm_process *v);
 void vmm_kill(struct vmm_process *v);

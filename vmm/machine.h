@@ -64,7 +64,7 @@ struct machine_config {
 	size_t ndevices;
 };
 
-/* When each phase of the start was over: CLOCK_MONOTONIC, microseconds. */
+/* When each phase of the start was over: CLOCK_MONOTONIC, microseconds; 0: it is not yet. */
 struct machine_times {
 	uint64_t exec_us;
 	uint64_t memory_us;

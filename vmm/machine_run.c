@@ -18,11 +18,19 @@
 
 #define CONSOLE_DRAIN_MS 500
 
+/* The vCPUs are let go: at the start, or by the first resume of a machine that was paused then. */
+static void mark_entry(struct machine *m)
+{
+	if (m->started && m->holds == 0 && !m->times.entry_us)
+		m->times.entry_us = clock_now_us();
+}
+
 int machine_start(struct machine *m, struct err *err)
 {
 	int rc = slots_start(m->slots, err);
 
-	m->times.entry_us = clock_now_us();
+	m->started = rc == 0;
+	mark_entry(m);
 	for (uint32_t i = 0; rc == 0 && i < m->nvcpus; i++)
 		rc = vcpu_start(m->vcpus[i], err);
 	return rc;
@@ -34,6 +42,7 @@ void machine_release(struct machine *m)
 		return;
 	if (m->slots)
 		slots_release(m->slots);
+	mark_entry(m);
 	for (uint32_t i = 0; i < m->nvcpus; i++)
 		vcpu_release(m->vcpus[i]);
 }

@@ -47,6 +47,7 @@ struct machine {
 	char *cmdline;
 
 	uint32_t holds; /* the guest stands still while there are any; one of them is `paused` */
+	bool started;   /* there is a thread for each vCPU */
 	bool paused;
 	bool stopped; /* for good, and the console is drained */
 

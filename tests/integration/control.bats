@@ -163,3 +163,26 @@ vcpu() { # CORE
 	[ "$(jq -r .status <<<"$output")" = running ]
 	nacre delete --force "$id"
 }
+
+# What the vmm's QMP says of the start.
+told_start() {
+	qmp_until monotonic-us query-start-times
+	jq -cs 'map(.return?."monotonic-us" // empty) | last' "$BATS_TEST_TMPDIR/qmp"
+}
+
+last_told() {
+	told_start | jq -r 'keys_unsorted | last'
+}
+
+@test "QMP has the whole record of a start, and before its end what is over" {
+	configured '{"qmp": true}'
+	bundle "$b" ".process.args = $(args_of sleep 600)"
+	nacre create --bundle "$b" "$id" </dev/null >/dev/null 2>&1
+	wait_for 20 is created last_told
+	told_start | jq -e 'keys_unsorted == ["monitor", "spawn", "exec", "memory", "devices", "kernel", "jail", "entry",
+		"linux", "init", "ready", "agent", "created"]'
+	nacre start "$id"
+	wait_for 20 is started last_told
+	[ "$(told_start)" = "$(nacre state "$id" | jq -c '."nacre.start".monotonic_us')" ]
+	nacre delete --force "$id"
+}

@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 
 from qemu.qmp import QMPClient
 from qemu.qmp.qmp_client import ExecuteError
@@ -129,10 +130,12 @@ async def ask_cpus(q, pid):
 async def run_and_stand_still(guest, q):
     heard = Heard(q)
     assert (await q.execute("query-status"))["status"] == "prelaunch"
+    assert "entry" not in (await q.execute("query-start-times"))["monotonic-us"]
+    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     await q.execute("cont")
     assert [await heard.next() for _ in range(2)][0][0] == "RESUME"
     times = (await q.execute("query-start-times"))["monotonic-us"]
-    assert times["exec"] <= times["memory"] <= times["devices"] <= times["entry"], times
+    assert times["exec"] <= times["memory"] <= times["devices"] <= before_us <= times["entry"], times
     await guest.until("guest-ready")
     await q.execute("stop")
     assert (await heard.next())[0] == "STOP"
@@ -212,6 +215,7 @@ async def drive_every_command(guest, file):
     await plug_network(guest, q)
     await add_chardevs(q)
     await refused(q, "nacre-vcpu-unplugged", {"cpu-index": 1}, about="the monitor")
+    await refused(q, "nacre-start-times", {"monotonic-us": {"started": 1}}, about="the monitor")
     await refused(q, "human-monitor-command", {"command-line": "info"}, error="CommandNotFound")
     ended = Heard(q, "SHUTDOWN")
     await q.execute("quit")

@@ -97,6 +97,7 @@ def main():
         q.do(name)
     threads(q)
     q.refused("nacre-vcpu-unplugged", **{"cpu-index": 1})
+    q.refused("nacre-start-times", **{"monotonic-us": {"started": 1}})
     q.do("cont")
     disks(q, sys.argv[2])
     network(q)

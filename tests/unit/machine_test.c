@@ -252,8 +252,15 @@ static void test_paused_from_birth(void **state)
 	assert_int_equal(machine_start(f.m, NULL), 0);
 	assert_true(stands_still(&f));
 	assert_int_equal(peek(&f, STAIN), 0);
+	assert_int_equal(machine_times(f.m).entry_us, 0);
+	uint64_t before_us = clock_now_us();
 	assert_int_equal(machine_resume(f.m, NULL), 0);
+	uint64_t entry_us = machine_times(f.m).entry_us;
+	assert_true(entry_us >= before_us && entry_us <= clock_now_us());
 	assert_int_equal(console_byte(&f), 'A');
+	assert_int_equal(machine_pause(f.m, NULL), 0);
+	assert_int_equal(machine_resume(f.m, NULL), 0);
+	assert_int_equal(machine_times(f.m).entry_us, entry_us);
 	destroy(&f);
 }
 

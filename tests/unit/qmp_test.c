@@ -244,6 +244,36 @@ static void test_powerdown_needs_an_agent(void **state)
 	(void)close(client);
 }
 
+#define START_TIMES "{\"execute\":\"query-start-times\"}"
+#define TELL_TIMES(text)                                                                           \
+	"{\"execute\":\"nacre-start-times\",\"arguments\":{\"monotonic-us\":{" text "}}}"
+
+/* What the engine cannot know by itself the monitor tells, as it comes; nobody else may, and the engine's own stays. */
+static void test_start_times(void **state)
+{
+	struct qmp_world *w = *state;
+	int monitor = qmp_world_connect(w, true);
+	int client = qmp_world_ready(w);
+
+	(void)qmp_world_say(w, monitor, "{\"execute\":\"qmp_capabilities\"}");
+	w->not_entered = true;
+	assert_says(qmp_world_say(w, client, START_TIMES),
+		    "{\"return\":{\"monotonic-us\":{\"exec\":1,\"memory\":3,\"devices\":4,"
+		    "\"kernel\":5,\"jail\":2}}}");
+	w->not_entered = false;
+	assert_says(qmp_world_say(w, client, TELL_TIMES("\"linux\":9")), "the monitor");
+	assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"exec\":9")), "GenericError");
+	assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"spawn\":-9,\"linux\":9,\"init\":0")),
+		    "{\"return\":{}}");
+	assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"started\":12")), "{\"return\":{}}");
+	assert_says(qmp_world_say(w, client, START_TIMES),
+		    "{\"return\":{\"monotonic-us\":{\"exec\":1,\"memory\":3,\"devices\":4,"
+		    "\"kernel\":5,\"jail\":2,\"entry\":6,\"linux\":9,\"started\":12}}}");
+	(void)close(client);
+	(void)close(monitor);
+	(void)qmp_world_hear(w, -1);
+}
+
 static void test_the_monitor_hears_what_it_missed(void **state)
 {
 	struct qmp_world *w = *state;
@@ -252,9 +282,8 @@ static void test_the_monitor_hears_what_it_missed(void **state)
 
 	qmp_started(w->qmp);
 	heard = qmp_world_say(w, monitor, "{\"execute\":\"qmp_capabilities\"}");
-	assert_says(heard,
-		    "\"event\":\"NACRE_RUNNING\",\"data\":{\"monotonic-us\":{\"exec\":1,\"jail\":2,"
-		    "\"memory\":3,\"devices\":4,\"kernel\":5,\"entry\":6}}");
+	assert_says(heard, "\"event\":\"NACRE_RUNNING\",\"data\":{\"monotonic-us\":{\"exec\":1,"
+			   "\"memory\":3,\"devices\":4,\"kernel\":5,\"jail\":2,\"entry\":6}}");
 	qmp_ended(w->qmp, QMP_GUEST_PANIC, "triple fault");
 	heard = qmp_world_hear(w, monitor);
 	assert_says(heard, "\"event\":\"GUEST_CRASHED\",\"data\":{\"reason\":\"triple fault\"}");
@@ -450,6 +479,7 @@ int main(void)
 		WITH_WORLD(test_answers_wait_for_who_reads_late),
 		WITH_WORLD(test_run_commands),
 		WITH_WORLD(test_powerdown_needs_an_agent),
+		WITH_WORLD(test_start_times),
 		WITH_WORLD(test_the_monitor_hears_what_it_missed),
 		WITH_WORLD(test_events_go_to_all_and_resets_are_rationed),
 		WITH_WORLD(test_there_is_an_end_to_clients),

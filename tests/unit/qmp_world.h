@@ -14,11 +14,12 @@ struct qmp_world {
 	struct loop *loop;
 	struct qmp *qmp;
 	struct backends backends;
-	char calls[256]; /* what the engine was asked, a word each */
-	int fail_with;   /* errno of the next call that can fail; 0: it works */
-	bool agent;      /* the guest has one */
-	bool closed;     /* the monitor's client has gone */
-	char *text;      /* what the last qmp_world_hear heard */
+	char calls[256];  /* what the engine was asked, a word each */
+	int fail_with;    /* errno of the next call that can fail; 0: it works */
+	bool agent;       /* the guest has one */
+	bool not_entered; /* no vCPU has run yet */
+	bool closed;      /* the monitor's client has gone */
+	char *text;       /* what the last qmp_world_hear heard */
 };
 
 int qmp_world_setup(void **state);

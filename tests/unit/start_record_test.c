@@ -55,6 +55,21 @@ static void test_events(void **state)
 	}
 }
 
+/* Its own phases the vmm knows better. */
+static void test_for_vmm(void **state)
+{
+	const struct start_record r = {.us = {[START_MONITOR] = 1,
+					      [START_EXEC] = 2,
+					      [START_ENTRY] = 3,
+					      [START_LINUX] = 4,
+					      [START_CREATED] = 5}};
+	AUTO_JSON struct json_object *data = start_record_for_vmm(&r);
+
+	(void)state;
+	assert_string_equal(json_object_to_json_string_ext(data, JSON_C_TO_STRING_PLAIN),
+			    "{\"monotonic-us\":{\"monitor\":1,\"linux\":4,\"created\":5}}");
+}
+
 /* The agent's answer came at 5 s of the host, at 2 s of the guest: its clock began at 3 s. */
 static void test_guest_clock(void **state)
 {
@@ -98,6 +113,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_mark_counts),
 		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_for_vmm),
 		cmocka_unit_test(test_guest_clock),
 		cmocka_unit_test(test_text),
 	};

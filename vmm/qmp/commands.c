@@ -21,6 +21,7 @@ const struct qmp_command qmp_commands[] = {
 	{"query-name", NULL, "NameInfo", qmp_query_name},
 	{"query-uuid", NULL, "UuidInfo", qmp_query_uuid},
 	{"query-start-times", NULL, "NacreStartTimes", qmp_query_start_times},
+	{"nacre-start-times", "NacreMonitorTimes", NULL, qmp_nacre_start_times},
 
 	{"query-cpus", NULL, "[CpuInfo]", qmp_query_cpus},
 	{"query-cpus-fast", NULL, "[CpuInfoFast]", qmp_query_cpus_fast},

@@ -14,7 +14,7 @@
 #include "vmm/backends.h"
 #include "vmm/machine.h"
 
-/* When each phase of the start was over: CLOCK_MONOTONIC, microseconds. */
+/* When each phase of the start was over: CLOCK_MONOTONIC, microseconds; 0: it is not yet. */
 struct qmp_start_times {
 	uint64_t exec_us, jail_us, memory_us, devices_us, kernel_us, entry_us;
 };

@@ -49,11 +49,15 @@ struct qmp_plugged {
 };
 #define QMP_MAX_PLUGGED 320
 
+#define QMP_START_PHASES 14
+
 struct qmp {
 	struct loop *loop;
 	struct qmp_engine engine;
 	enum qmp_state state;
 	bool started; /* the guest has run */
+	uint64_t told_us
+		[QMP_START_PHASES]; /* by the monitor, of those phases that are its own; 0: not yet */
 	struct qmp_plugged plugged[QMP_MAX_PLUGGED];
 	size_t nplugged;
 	struct qmp_client *clients[QMP_MAX_CLIENTS];
@@ -133,6 +137,7 @@ QMP_HANDLER(qmp_query_machines);
 QMP_HANDLER(qmp_query_name);
 QMP_HANDLER(qmp_query_uuid);
 QMP_HANDLER(qmp_query_start_times);
+QMP_HANDLER(qmp_nacre_start_times);
 /* cmd_cpu.c */
 QMP_HANDLER(qmp_query_cpus);
 QMP_HANDLER(qmp_query_cpus_fast);

@@ -58,9 +58,15 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("NameInfo", OPTIONAL("name", "str")),
 	OBJECT("UuidInfo", NEEDED("UUID", "str")),
 	OBJECT("NacreStartPhases",
-	       NEEDED("exec", "int"), NEEDED("jail", "int"), NEEDED("memory", "int"), NEEDED("devices", "int"),
-	       NEEDED("kernel", "int"), NEEDED("entry", "int")),
+	       OPTIONAL("monitor", "int"), OPTIONAL("spawn", "int"), NEEDED("exec", "int"), NEEDED("memory", "int"),
+	       NEEDED("devices", "int"), NEEDED("kernel", "int"), NEEDED("jail", "int"), OPTIONAL("entry", "int"),
+	       OPTIONAL("linux", "int"), OPTIONAL("init", "int"), OPTIONAL("ready", "int"), OPTIONAL("agent", "int"),
+	       OPTIONAL("created", "int"), OPTIONAL("started", "int")),
 	OBJECT("NacreStartTimes", NEEDED("monotonic-us", "NacreStartPhases")),
+	OBJECT("NacreMonitorPhases",
+	       OPTIONAL("monitor", "int"), OPTIONAL("spawn", "int"), OPTIONAL("linux", "int"), OPTIONAL("init", "int"),
+	       OPTIONAL("ready", "int"), OPTIONAL("agent", "int"), OPTIONAL("created", "int"), OPTIONAL("started", "int")),
+	OBJECT("NacreMonitorTimes", NEEDED("monotonic-us", "NacreMonitorPhases")),
 
 	/* --- vCPUs ----------------------------------------------------------------------------------------- */
 	OBJECT("CpuInstanceProperties",
