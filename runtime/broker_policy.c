@@ -4,9 +4,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "base/str.h"
 #include "config/plan.h"
+
+/*
+ * What is mounted after the seal beside binds and overlays, where the first container's was of that type: snapshots that are a device
+ * each. No others: to a procfs or sysfs its source means nothing, and of a btrfs one device holds all that the host has in it.
+ */
+static const char *const device_types[] = {"ext2", "ext4", "xfs", "zfs"};
+
+static bool is_overlay(const char *type)
+{
+	return strcmp(type, "overlay") == 0;
+}
 
 static void forget_words(char **words, size_t *n)
 {
@@ -20,6 +32,7 @@ void broker_policy_done(struct broker_policy *p)
 	p->bundles = NULL;
 	forget_words(p->logs, &p->nlogs);
 	forget_words(p->places, &p->nplaces);
+	forget_words(p->words, &p->nwords);
 }
 
 /* What does not fit any more is not learned: that only makes the policy stricter. */
@@ -103,20 +116,32 @@ static bool alike_as_work(const char *known, const char *word, size_t len)
 	return stem && alike(stem, word, len - work_len);
 }
 
-static int take_place(struct broker_policy *p, const char *path, size_t len, struct err *err)
+static int refuse_place(const char *path, size_t len, struct err *err)
 {
-	for (size_t i = 0; i < p->nplaces; i++)
-		if (alike(p->places[i], path, len) || alike_as_work(p->places[i], path, len))
-			return 0;
-	if (!p->sealed)
-		return learn(p->places, &p->nplaces, path, len, err);
 	return err_say(err, EPERM,
 		       "rootfs mount of '%.*s' is refused: the first container's came from "
 		       "elsewhere",
 		       (int)len, path);
 }
 
-/* lowerdir=A:B, upperdir=A, workdir=A, lowerdir+=A, datadir+=A (overlayfs.rst) */
+static int take_place(struct broker_policy *p, const char *path, size_t len, struct err *err)
+{
+	for (size_t i = 0; i < p->nplaces; i++)
+		if (alike(p->places[i], path, len) || alike_as_work(p->places[i], path, len))
+			return 0;
+	return p->sealed ? refuse_place(path, len, err)
+			 : learn(p->places, &p->nplaces, path, len, err);
+}
+
+static int take_directory(struct broker_policy *p, const char *path, size_t len, struct err *err)
+{
+	/* Where a relative one is depends on the broker's working directory. */
+	if (p->sealed && *path != '/')
+		return refuse_place(path, len, err);
+	return take_place(p, path, len, err);
+}
+
+/* lowerdir=A:B, upperdir=A, workdir=A, lowerdir+=A, datadir+=A (overlayfs.rst); redirect_dir=on is about renames. */
 static bool names_directories(const char *option, const char **value)
 {
 	const char *equals = strchr(option, '=');
@@ -125,14 +150,15 @@ static bool names_directories(const char *option, const char **value)
 	if (len && option[len - 1] == '+')
 		len--;
 	*value = equals ? equals + 1 : NULL;
-	return len >= 3 && memcmp(option + len - 3, "dir", 3) == 0 && !memchr(option, '/', len);
+	return len >= 3 && memcmp(option + len - 3, "dir", 3) == 0 && !memchr(option, '/', len) &&
+	       !str_starts(option, "redirect_dir=");
 }
 
 static int take_directories(struct broker_policy *p, const char *value, struct err *err)
 {
 	for (;;) {
 		const size_t len = strcspn(value, ":");
-		int rc = take_place(p, value, len, err);
+		int rc = take_directory(p, value, len, err);
 
 		if (rc || !value[len])
 			return rc;
@@ -140,13 +166,68 @@ static int take_directories(struct broker_policy *p, const char *value, struct e
 	}
 }
 
-static int take_option(struct broker_policy *p, const char *option, struct err *err)
+/* /dev/sda1, /dev/dm-3: their numbers are not a snapshotter's. */
+static bool is_plain_device(const char *source)
+{
+	return str_starts(source, "/dev/") && !strchr(source + strlen("/dev/"), '/');
+}
+
+static int take_device(struct broker_policy *p, const char *source, struct err *err)
+{
+	if (!p->sealed || !is_plain_device(source))
+		return take_place(p, source, strlen(source), err);
+	for (size_t i = 0; i < p->nplaces; i++)
+		if (strcmp(p->places[i], source) == 0)
+			return 0;
+	return refuse_place(source, strlen(source), err);
+}
+
+static int take_source(struct broker_policy *p, const struct rootfs_mount *m, struct err *err)
+{
+	/* An overlay's is a word of no meaning. */
+	if (is_overlay(m->type))
+		return 0;
+	if (mount_type_may_bind(m->type))
+		return take_directory(p, m->source, strlen(m->source), err);
+	return take_device(p, m->source, err);
+}
+
+/* It is one of the table, and was seen where it has to be. */
+static int take_type(struct broker_policy *p, const char *type, struct err *err)
+{
+	bool good = mount_type_may_bind(type) || is_overlay(type);
+
+	for (size_t i = 0; i < ARRAY_SIZE(device_types); i++) {
+		if (strcmp(type, device_types[i]) != 0)
+			continue;
+		p->types |= p->sealed ? 0 : 1u << i;
+		good = p->types & 1u << i;
+	}
+	if (good || !p->sealed)
+		return 0;
+	return err_say(err, EPERM,
+		       "a rootfs mount of type '%s' is refused: use a snapshotter that gives "
+		       "directories (overlayfs, native)",
+		       type);
+}
+
+/* What the file system is told, as one of the first container's was told it. */
+static int take_word(struct broker_policy *p, const char *word, struct err *err)
+{
+	for (size_t i = 0; i < p->nwords; i++)
+		if (strcmp(p->words[i], word) == 0)
+			return 0;
+	if (!p->sealed)
+		return learn(p->words, &p->nwords, word, strlen(word), err);
+	return err_say(err, EPERM,
+		       "rootfs mount option '%s' is refused: the first container's had none such",
+		       word);
+}
+
+static int take_overlay_option(struct broker_policy *p, const char *option, struct err *err)
 {
 	const char *value = NULL;
 
-	/* One option is one word: the kernel would see two, or a name that is not the one seen here. */
-	if (p->sealed && strpbrk(option, ",\\"))
-		return err_say(err, EPERM, "rootfs mount option '%s' is refused", option);
 	if (names_directories(option, &value))
 		return take_directories(p, value, err);
 	if (p->sealed && strchr(option, '/'))
@@ -155,18 +236,33 @@ static int take_option(struct broker_policy *p, const char *option, struct err *
 	return 0;
 }
 
+static int take_option(struct broker_policy *p, const char *type, const char *option,
+		       struct err *err)
+{
+	unsigned long set = 0, clear = 0;
+
+	/* One option is one word: the kernel would see two, or a name that is not the one seen here. */
+	if (p->sealed && strpbrk(option, ",\\"))
+		return err_say(err, EPERM, "rootfs mount option '%s' is refused", option);
+	if (mount_word_is_flag(option, &set, &clear)) {
+		if (!p->sealed || !(set & MS_BIND) || mount_type_may_bind(type))
+			return 0;
+		return err_say(err, EPERM, "rootfs mount option '%s' is refused for type '%s'",
+			       option, type);
+	}
+	return is_overlay(type) ? take_overlay_option(p, option, err) : take_word(p, option, err);
+}
+
 static int take_mount(struct broker_policy *p, const struct rootfs_mount *m, struct err *err)
 {
-	const bool overlay = strcmp(m->type, "overlay") == 0;
-	int rc = 0;
+	int rc = take_type(p, m->type, err);
 
-	if (p->sealed && *m->target)
+	if (!rc && p->sealed && *m->target)
 		return err_say(err, EPERM, "rootfs mount target '%s' is refused", m->target);
-	/* An overlay's source is a word of no meaning. */
-	if (!overlay)
-		rc = take_place(p, m->source, strlen(m->source), err);
+	if (!rc)
+		rc = take_source(p, m, err);
 	for (size_t i = 0; !rc && i < m->noptions; i++)
-		rc = take_option(p, m->options[i], err);
+		rc = take_option(p, m->type, m->options[i], err);
 	return rc;
 }
 

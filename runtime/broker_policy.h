@@ -5,7 +5,7 @@
  *
  * - a bundle lies beside the first one, under its container's id;
  * - a root filesystem's mounts name directories that look like the first container's but for their numbers, as a snapshotter's do
- *   (".../snapshots/7/fs");
+ *   (".../snapshots/7/fs"), and are binds, overlays, or of a type for devices that the first container's had;
  * - a log file lies in a directory in which one was opened before.
  *
  * Words are compared, nothing is looked up, so a link that a guest has made in a directory of its own leads nowhere.
@@ -29,6 +29,9 @@ struct broker_policy {
 	size_t nlogs;
 	char *places[BROKER_POLICY_MAX_WORDS]; /* paths of mounts */
 	size_t nplaces;
+	char *words[BROKER_POLICY_MAX_WORDS]; /* options that are neither flags nor paths */
+	size_t nwords;
+	unsigned int types; /* a mask of those seen */
 };
 
 void broker_policy_done(struct broker_policy *p);

@@ -45,13 +45,25 @@ static const struct {
 	{"shared", MS_SHARED},           {"slave", MS_SLAVE},
 };
 
-static bool take_word(struct mount_words *w, const char *word)
+bool mount_word_is_flag(const char *word, unsigned long *set, unsigned long *clear)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(flag_words); i++) {
 		if (strcmp(word, flag_words[i].word) == 0) {
-			w->flags = (w->flags & ~flag_words[i].clear) | flag_words[i].set;
+			*set = flag_words[i].set;
+			*clear = flag_words[i].clear;
 			return true;
 		}
+	}
+	return false;
+}
+
+static bool take_word(struct mount_words *w, const char *word)
+{
+	unsigned long set = 0, clear = 0;
+
+	if (mount_word_is_flag(word, &set, &clear)) {
+		w->flags = (w->flags & ~clear) | set;
+		return true;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(propagation_words); i++) {
 		if (strcmp(word, propagation_words[i].word) == 0) {
@@ -161,6 +173,10 @@ static int mount_long_overlay(const struct rootfs_mount *m, const struct mount_w
 static int mount_plain(const struct rootfs_mount *m, const struct mount_words *w,
 		       const char *target, struct err *err)
 {
+	/* mount(2) would cut them, in the middle of a word. */
+	if (strlen(w->data) > MOUNT_DATA_MAX)
+		return err_say(err, E2BIG, "the options of '%s' (%s) are too long for mount",
+			       m->source, m->type);
 	if (mount(m->source, target, m->type, w->flags, w->data))
 		return err_set(err, errno, "mount '%s' (%s) at '%s'", m->source, m->type, target);
 	/* A bind takes its flags only by a second call. */
@@ -189,6 +205,19 @@ static int resolve_inside(const char *rootfs, const char *inside, char **out, st
 	return *out ? 0 : err_set(err, errno, "rootfs mount target '%s'", inside);
 }
 
+bool mount_type_may_bind(const char *type)
+{
+	return !*type || strcmp(type, "none") == 0 || strcmp(type, "bind") == 0;
+}
+
+/* The kernel does not look at the type of a bind: what calls itself one thing would be another. */
+static int check_flags(const struct rootfs_mount *m, const struct mount_words *w, struct err *err)
+{
+	if (!(w->flags & MS_BIND) || mount_type_may_bind(m->type))
+		return 0;
+	return err_say(err, EINVAL, "a rootfs mount of type '%s' cannot be a bind", m->type);
+}
+
 static int mount_one(const struct rootfs_mount *m, const char *rootfs, struct err *err)
 {
 	struct mount_words w = {0};
@@ -207,9 +236,10 @@ static int mount_one(const struct rootfs_mount *m, const char *rootfs, struct er
 	int rc = mount_words_parse(m->options, m->noptions, &w, err);
 	if (rc)
 		return rc;
-	if (strcmp(m->type, "overlay") == 0 && strlen(w.data) > MOUNT_DATA_MAX)
+	rc = check_flags(m, &w, err);
+	if (!rc && strcmp(m->type, "overlay") == 0 && strlen(w.data) > MOUNT_DATA_MAX)
 		rc = mount_long_overlay(m, &w, target, err);
-	else
+	else if (!rc)
 		rc = mount_plain(m, &w, target, err);
 	free(w.data);
 	return rc;

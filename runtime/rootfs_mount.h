@@ -5,6 +5,7 @@
 #ifndef NACRE_RUNTIME_ROOTFS_MOUNT_H
 #define NACRE_RUNTIME_ROOTFS_MOUNT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
@@ -25,6 +26,11 @@ struct mount_words {
 
 int mount_words_parse(const char *const *options, size_t n, struct mount_words *out,
 		      struct err *err) MUST_CHECK;
+
+/* Whether a word stands for flags of mount(2), and for which; else the file system is told it. */
+bool mount_word_is_flag(const char *word, unsigned long *set, unsigned long *clear) MUST_CHECK;
+/* Whether the flags of a bind go with a type; with others a mount is refused. */
+bool mount_type_may_bind(const char *type) MUST_CHECK;
 
 /* On failure what was mounted is unmounted again. */
 int rootfs_mount_all(const struct rootfs_mount *mounts, size_t n, const char *rootfs,

@@ -44,11 +44,17 @@ static void check_words(const char *words)
 
 static void check_mount(const struct rootfs_mount *m)
 {
+	const bool overlay = strcmp(m->type, "overlay") == 0;
+
 	BUG_ON(*m->target);
-	BUG_ON(strcmp(m->type, "overlay") != 0 && !str_starts(m->source, SNAPSHOTS));
-	for (size_t i = 0; i < m->noptions; i++)
+	BUG_ON(!overlay && !mount_type_may_bind(m->type));
+	BUG_ON(!overlay && !str_starts(m->source, SNAPSHOTS));
+	for (size_t i = 0; i < m->noptions; i++) {
 		if (strchr(m->options[i], '/'))
 			check_words(m->options[i]);
+		BUG_ON(overlay && strcmp(m->options[i], "bind") == 0);
+		BUG_ON(overlay && strcmp(m->options[i], "rbind") == 0);
+	}
 }
 
 static void share(struct broker_policy *p, const struct broker_request *r)

@@ -221,3 +221,24 @@ listed() {
 	"$over" garbage "$monitor"
 	wait_for 20 sh -c "nacre state $id | grep -q stopped"
 }
+
+@test "its broker gives no container the host for a root file system" {
+	other=$(new_id)
+	bundle "$BATS_TEST_TMPDIR/$other" ".process.args = $(args_of sleep 600)"
+	nacre create --bundle "$BATS_TEST_TMPDIR/$other" "$other" </dev/null >/dev/null 2>&1
+	monitor=$(listed monitor "$STATE/$other")
+	run "$BATS_TEST_DIRNAME/taken_over.py" rebind "$monitor" "$other" "$BATS_TEST_TMPDIR/$other"
+	[ "$status" -eq 0 ]
+	diff - <(echo "$output") <<-EOT
+		unshare OK
+		add OK
+		share overlay /  bind EPERM
+		share overlay /  rbind ro EPERM
+		share bind /  rbind EPERM
+		share proc proc  EPERM
+		share sysfs sysfs  EPERM
+		share cgroup2 cgroup2  EPERM
+	EOT
+	[ ! -e "/proc/$monitor/root$STATE/$other/shared/$other/rootfs" ]
+	nacre delete --force "$other"
+}

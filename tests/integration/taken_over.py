@@ -3,6 +3,8 @@
 
 taken_over.py broker PID: forged requests over the monitor's own socket to its broker, as PID's descriptor; one line each, what was
 asked and the errno's name (or OK) that came back.
+taken_over.py rebind PID ID BUNDLE: the same, with which the sandbox's own container is taken away and one of the same bundle is made
+that has the host's root directory, or a file system of the kernel's, for its own.
 taken_over.py garbage PID: a packet that is no request.
 taken_over.py call PID NUMBER [ARG...]: a system call made by the process itself; prints what it returned, or the signal that ended it.
 """
@@ -42,6 +44,15 @@ FORGED = [  # operation, container, value, texts
     ("seal", 0, 1, []),
 ]
 
+HOSTILE_ROOTS = [  # type, source, target, options
+    ["overlay", "/", "", "bind"],
+    ["overlay", "/", "", "rbind", "ro"],
+    ["bind", "/", "", "rbind"],
+    ["proc", "proc", ""],
+    ["sysfs", "sysfs", ""],
+    ["cgroup2", "cgroup2", ""],
+]
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,13 +75,26 @@ def broker_socket(pid):
 
 
 def ask(sock, op, container, value, texts):
+    return exchange(sock, op, container, value, texts)[0]
+
+
+def exchange(sock, op, container, value, texts):
+    """What came back, and the number with it."""
     packet = struct.pack("<III", OPS.index(op), container, value)
     sock.send(packet + b"".join(t.encode() + b"\0" for t in texts))
     answer, fds, _, _ = socket.recv_fds(sock, 4096, 4)
     for fd in fds:
         os.close(fd)
-    code = struct.unpack_from("<I", answer)[0]
-    return errno.errorcode[code] if code else "OK"
+    code, number = struct.unpack_from("<II", answer)
+    return errno.errorcode[code] if code else "OK", number
+
+
+def rebind(sock, name, bundle):
+    print("unshare", ask(sock, "unshare", 1, 0, []))
+    outcome, number = exchange(sock, "add", 0, 0, [name, bundle])
+    print("add", outcome)
+    for mount in HOSTILE_ROOTS:
+        print("share", *mount, ask(sock, "share", number, 0, mount + [""]))
 
 
 # struct user_regs_struct of x86_64, as far as it is used here
@@ -117,6 +141,8 @@ def main():
         sock = broker_socket(pid)
         for op, container, value, texts in FORGED:
             print(op, *texts, ask(sock, op, container, value, texts))
+    elif what == "rebind":
+        rebind(broker_socket(pid), sys.argv[3], sys.argv[4])
     elif what == "garbage":
         broker_socket(pid).send(b"garbage")
     else:

@@ -260,6 +260,7 @@ static void test_mounts_after_the_seal(void **state)
 		{"workdir=" S "4/work", true},
 		{"ro", true},
 		{"index=off", true},
+		{"redirect_dir=on", true},
 		{"lowerdir=/", false},
 		{"lowerdir=/etc", false},
 		{"lowerdir=etc", false},
@@ -293,23 +294,96 @@ static void test_mounts_after_the_seal(void **state)
 	broker_policy_done(&p);
 }
 
+#define WITH(option) (const char *const[]){option}, 1
+
 static void test_sources_after_the_seal(void **state)
 {
-	static const struct {
+	const struct {
 		struct rootfs_mount m;
 		bool good;
 	} cases[] = {
 		{{"bind", S "5/fs", "", NULL, 0}, true},
+		{{"bind", S "5/fs", "", WITH("rbind")}, true},
+		{{"bind", S "5/fs", "", WITH("bind")}, true},
+		{{"none", S "5/fs", "", WITH("bind")}, true},
+		{{"", S "5/fs", "", WITH("bind")}, true},
+		{{"overlay", "/", "", WITH("ro")}, true},
 		{{"bind", "/", "", NULL, 0}, false},
 		{{"bind", "etc", "", NULL, 0}, false},
+		{{"bind", "tmpfs", "", WITH("bind")}, false},
+		{{"bind", "", "", WITH("bind")}, false},
 		{{"bind", S "5/fs", "etc", NULL, 0}, false},
-		{{"ext4", "/dev/sda1", "", NULL, 0}, false},
-		{{"proc", "proc", "", NULL, 0}, false},
+		{{"bind", S "5/fs", "", WITH("lowerdir=" S "5/fs")}, false},
+		{{"bind", S "5/fs", "", WITH("source=/etc")}, false},
+		{{"none", "/etc", "", WITH("bind")}, false},
 		{{"", "/etc", "", NULL, 0}, false},
+		/* The kernel does not look at the type of a bind, */
+		{{"overlay", "/", "", WITH("bind")}, false},
+		{{"overlay", "/", "", WITH("rbind")}, false},
+		{{"ext4", S "5/fs", "", WITH("bind")}, false},
+		/* nor at the source of most types. */
+		{{"ext4", "/dev/sda1", "", NULL, 0}, false},
+		{{"ext4", S "5/fs", "", NULL, 0}, false},
+		{{"proc", "proc", "", NULL, 0}, false},
+		{{"proc", S "5/fs", "", NULL, 0}, false},
+		{{"sysfs", S "5/fs", "", NULL, 0}, false},
+		{{"cgroup2", S "5/fs", "", NULL, 0}, false},
+		{{"debugfs", S "5/fs", "", NULL, 0}, false},
+		{{"devtmpfs", S "5/fs", "", NULL, 0}, false},
+		{{"tmpfs", S "5/fs", "", NULL, 0}, false},
+		{{"fuse", S "5/fs", "", WITH("fd=3")}, false},
+		{{"overlay.x", S "5/fs", "", NULL, 0}, false},
+		{{"fuse.overlay", S "5/fs", "", NULL, 0}, false},
+		{{"Overlay", "/", "", NULL, 0}, false},
 	};
+	static const struct rootfs_mount early = {"tmpfs", "tmpfs", "", NULL, 0};
 	struct broker_policy p = {0};
+	struct err early_err = ERR_INIT;
 
 	(void)state;
+	assert_int_equal(broker_policy_mounts(&p, &early, 1, &early_err), 0);
+	learn(&p);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err err = ERR_INIT;
+
+		if ((broker_policy_mounts(&p, &cases[i].m, 1, &err) == 0) != cases[i].good)
+			fail_msg("%s %s: %s", cases[i].m.type, cases[i].m.source, err.text);
+	}
+	broker_policy_done(&p);
+}
+
+/* Where snapshots are devices: of the first one's type, numbered like it, with its options. */
+static void test_devices_after_the_seal(void **state)
+{
+	const struct rootfs_mount early[] = {
+		{"xfs", "/dev/mapper/pool-snap-7", "", WITH("nouuid")},
+		{"ext4", "/dev/vdb1", "", NULL, 0},
+		{"btrfs", "/dev/vdc", "", WITH("subvolid=300")},
+		{"zfs", "tank/c/7", "", NULL, 0},
+	};
+	const struct {
+		struct rootfs_mount m;
+		bool good;
+	} cases[] = {
+		{{"xfs", "/dev/mapper/pool-snap-12", "", WITH("nouuid")}, true},
+		{{"xfs", "/dev/mapper/pool-snap-12", "", WITH("ro")}, true},
+		{{"ext4", "/dev/vdb1", "", NULL, 0}, true},
+		{{"zfs", "tank/c/12", "", NULL, 0}, true},
+		{{"xfs", "/dev/mapper/root", "", NULL, 0}, false},
+		{{"xfs", "/dev/mapper/pool-snap-12", "", WITH("logdev=sda1")}, false},
+		{{"ext2", "/dev/mapper/pool-snap-12", "", NULL, 0}, false},
+		{{"ext4", "/dev/vdb2", "", NULL, 0}, false},
+		{{"ext4", "/dev/vdb1", "", WITH("bind")}, false},
+		{{"bind", "tank/c/7", "", WITH("bind")}, false},
+		/* All of one device, wherever the snapshots are in it. */
+		{{"btrfs", "/dev/vdc", "", WITH("subvolid=300")}, false},
+		{{"btrfs", "/dev/vdc", "", WITH("subvolid=5")}, false},
+	};
+	struct broker_policy p = {0};
+	struct err early_err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(broker_policy_mounts(&p, early, ARRAY_SIZE(early), &early_err), 0);
 	learn(&p);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct err err = ERR_INIT;
@@ -577,6 +651,7 @@ int main(void)
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_mounts_after_the_seal),
 		cmocka_unit_test(test_sources_after_the_seal),
+		cmocka_unit_test(test_devices_after_the_seal),
 		cmocka_unit_test(test_names_after_the_seal),
 		WITH_WORLD(test_containers),
 		WITH_WORLD(test_sealed),

@@ -72,6 +72,13 @@ static bool is_mounted(const struct world *w, const char *name)
 	return above.st_dev != below.st_dev;
 }
 
+static void need_own_mounts(void)
+{
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		skip();
+}
+
 static void test_mount_target(void **state)
 {
 	static const struct {
@@ -81,9 +88,7 @@ static void test_mount_target(void **state)
 		{"real", true}, {"in", true}, {"out", false}, {"up", false}, {"../outside", false}};
 	struct world *w = *state;
 
-	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
-		skip();
+	need_own_mounts();
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct rootfs_mount m = {
 			.type = "tmpfs", .source = "tmpfs", .target = cases[i].target};
@@ -96,6 +101,40 @@ static void test_mount_target(void **state)
 		AUTO_FREE char *real = str_printf("%s/real", w->rootfs);
 		assert_int_equal(umount2(real, MNT_DETACH) == 0, cases[i].mounted);
 	}
+}
+
+/* mount(2) would bind the source, whatever the type. */
+static void test_hidden_binds(void **state)
+{
+	static const char *const bind[] = {"ro", "bind"};
+	static const char *const types[] = {"overlay", "proc", "ext4"};
+	struct world *w = *state;
+	AUTO_FREE char *outside = str_printf("%s/outside", w->dir);
+
+	need_own_mounts();
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		const struct rootfs_mount m = {types[i], outside, "real", bind, ARRAY_SIZE(bind)};
+		struct err err = ERR_INIT;
+
+		assert_int_equal(rootfs_mount_all(&m, 1, w->rootfs, &err), -EINVAL);
+		assert_non_null(strstr(err.text, "cannot be a bind"));
+	}
+}
+
+/* A word that mount(2) would cut is another word. */
+static void test_long_options(void **state)
+{
+	struct world *w = *state;
+	char option[5000];
+	const char *const options[] = {option};
+	const struct rootfs_mount m = {"tmpfs", "tmpfs", "real", options, 1};
+	struct err err = ERR_INIT;
+
+	need_own_mounts();
+	memset(option, '0', sizeof(option));
+	memcpy(option, "size=", 5);
+	option[sizeof(option) - 1] = '\0';
+	assert_int_equal(rootfs_mount_all(&m, 1, w->rootfs, &err), -E2BIG);
 }
 
 static void test_mount_points(void **state)
@@ -136,6 +175,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_mount_target, begin, end),
+		cmocka_unit_test_setup_teardown(test_hidden_binds, begin, end),
+		cmocka_unit_test_setup_teardown(test_long_options, begin, end),
 		cmocka_unit_test_setup_teardown(test_mount_points, begin, end),
 	};
 
