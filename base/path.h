@@ -32,6 +32,9 @@ int path_remove_tree(int dirfd, const char *path, struct err *err) MUST_CHECK;
 /* openat2 with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: `path` seen as from a chroot to rootfd. fd or -errno. */
 int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode) MUST_CHECK;
 
+/* openat2 with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS: no link, and nothing outside dirfd. fd or -errno. */
+int path_open_without_links(int dirfd, const char *path, int flags) MUST_CHECK;
+
 /*
  * The path with every link in it followed as from a chroot to rootfd, also where what a link names is not there yet: the place
  * that a path through a dangling link stands for, ready to be made. It begins with '/' and the caller frees it. -ELOOP past 40

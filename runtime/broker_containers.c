@@ -101,6 +101,19 @@ static int check_network(const struct broker_state *s, const struct broker_conta
 	return s->network && ns && *ns->path ? network_joins_check(s->network, ns->path, err) : 0;
 }
 
+/* The directory of all bundles may be reached by links of the host's own; below it there are none. */
+static int open_bundle(const struct broker_policy *p, const char *bundle)
+{
+	const char *from = p->sealed ? p->bundle_head : bundle;
+	AUTO_FD int fd =
+		open(from, O_PATH | O_DIRECTORY | O_CLOEXEC | (p->sealed ? 0 : O_NOFOLLOW));
+
+	if (fd < 0)
+		return -errno;
+	return p->sealed ? path_open_without_links(fd, bundle + strlen(from), O_PATH | O_DIRECTORY)
+			 : TAKE_FD(&fd);
+}
+
 static int read_config(struct broker_state *s, struct broker_container *c, struct broker_deed *d,
 		       struct err *err)
 {
@@ -110,9 +123,9 @@ static int read_config(struct broker_state *s, struct broker_container *c, struc
 
 	if (!path)
 		return err_set(err, ENOMEM, "read the bundle");
-	c->bundle_fd = open(c->bundle, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	c->bundle_fd = open_bundle(&s->policy, c->bundle);
 	if (c->bundle_fd < 0)
-		return err_set(err, errno, "bundle '%s'", c->bundle);
+		return err_set(err, -c->bundle_fd, "bundle '%s'", c->bundle);
 	int rc = path_read(c->bundle_fd, "config.json", OCI_MAX_SPEC_BYTES, &text, &len, err);
 	if (rc)
 		return err_wrap(err, "bundle '%s'", c->bundle);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "base/own.h"
 #include "base/str.h"
 #include "config/plan.h"
 
@@ -28,8 +29,9 @@ static void forget_words(char **words, size_t *n)
 
 void broker_policy_done(struct broker_policy *p)
 {
-	free(p->bundles);
-	p->bundles = NULL;
+	free(p->bundle_head);
+	free(p->bundle_tail);
+	p->bundle_head = p->bundle_tail = NULL;
 	forget_words(p->logs, &p->nlogs);
 	forget_words(p->places, &p->nplaces);
 	forget_words(p->words, &p->nwords);
@@ -54,25 +56,54 @@ static size_t directory_of(const char *path)
 	return slash ? (size_t)(slash - path) : 0;
 }
 
+/* Where the id is in the path, as the last component that is just it; where a bundle has a name of its own, its last one. */
+static const char *id_in(const char *bundle, const char *id, size_t *len)
+{
+	const char *found = NULL, *at = bundle;
+
+	for (const char *slash = strchr(at, '/'); slash; slash = strchr(at, '/')) {
+		at = slash + 1;
+		*len = strcspn(at, "/");
+		if (*len == strlen(id) && memcmp(at, id, *len) == 0)
+			found = at;
+	}
+	*len = strlen(found ? id : at);
+	return found ? found : at;
+}
+
+static int learn_bundle(struct broker_policy *p, const char *id, const char *bundle,
+			struct err *err)
+{
+	size_t len = 0;
+	const char *at = id_in(bundle, id, &len);
+	AUTO_FREE char *head = strndup(bundle, (size_t)(at - bundle));
+	AUTO_FREE char *tail = strdup(at + len);
+
+	if (!head || !tail)
+		return err_set(err, ENOMEM, "learn '%s'", bundle);
+	p->bundle_head = TAKE_PTR(&head);
+	p->bundle_tail = TAKE_PTR(&tail);
+	return 0;
+}
+
 int broker_policy_bundle(struct broker_policy *p, const char *id, const char *bundle,
 			 struct err *err)
 {
-	const size_t len = directory_of(bundle);
-
 	if (container_id_check(id, err))
 		return -err->code;
-	if (!p->sealed && p->bundles)
-		return 0;
-	if (!p->sealed) {
-		p->bundles = strndup(bundle, len);
-		return p->bundles ? 0 : err_set(err, ENOMEM, "learn '%s'", bundle);
+	if (!p->sealed)
+		return p->bundle_head ? 0 : learn_bundle(p, id, bundle, err);
+	if (p->bundle_head) {
+		AUTO_FREE char *good = str_printf("%s%s%s", p->bundle_head, id, p->bundle_tail);
+
+		if (!good)
+			return err_set(err, ENOMEM, "look at '%s'", bundle);
+		if (strcmp(bundle, good) == 0)
+			return 0;
 	}
-	if (p->bundles && strlen(p->bundles) == len && strncmp(bundle, p->bundles, len) == 0 &&
-	    strcmp(bundle + len + 1, id) == 0)
-		return 0;
 	return err_say(err, EPERM,
-		       "bundle '%s' is refused: it does not lie beside the first container's, "
-		       "under its id",
+		       "bundle '%s' is refused: it is not where the first container's was, under "
+		       "its own id",
 		       bundle);
 }
 

@@ -3,7 +3,8 @@
  * (containerd, `nacre create`) through a monitor that no guest has spoken to; what they say is learned. After it the monitor may be
  * anybody's, and a request has to be of the kind that was seen before:
  *
- * - a bundle lies beside the first one, under its container's id;
+ * - a bundle has the first one's path with the container's id in the place of the first one's: beside it (containerd), or within a
+ *   directory beside the one that it was in (CRI-O, "ID/userdata");
  * - a root filesystem's mounts name directories that look like the first container's but for their numbers, as a snapshotter's do
  *   (".../snapshots/7/fs"), and are binds, overlays, or of a type for devices that the first container's had;
  * - a log file lies in a directory in which one was opened before.
@@ -24,7 +25,7 @@
 
 struct broker_policy {
 	bool sealed;
-	char *bundles;                       /* the directory of the first bundle; NULL: none yet */
+	char *bundle_head, *bundle_tail; /* of the first bundle, around its id; NULL: none yet */
 	char *logs[BROKER_POLICY_MAX_WORDS]; /* directories */
 	size_t nlogs;
 	char *places[BROKER_POLICY_MAX_WORDS]; /* paths of mounts */

@@ -434,6 +434,50 @@ static void test_names_after_the_seal(void **state)
 	broker_policy_done(&p);
 }
 
+/* The engines' layouts: the id is one component of the path, somewhere. */
+static void test_bundles_after_the_seal(void **state)
+{
+	static const struct {
+		const char *first_id, *first, *id, *bundle;
+		bool good;
+	} cases[] = {
+		{"pod", "/run/k8s.io/pod", "c", "/run/k8s.io/c", true},
+		{"pod", "/run/pod/pod", "c", "/run/pod/c", true},
+		{"pod", "/st/pod/userdata", "c", "/st/c/userdata", true},
+		{"pod", "/st/pod/userdata", "pod", "/st/pod/userdata", true},
+		{"pod", "/tmp/b", "c", "/tmp/c", true},
+		{"pod", "/tmp/mypod/x", "c", "/tmp/mypod/c", true},
+		{"pod", "/st/pod/userdata", "c", "/st/c", false},
+		{"pod", "/st/pod/userdata", "c", "/st/c/", false},
+		{"pod", "/st/pod/userdata", "c", "/st/c/userdata/x", false},
+		{"pod", "/st/pod/userdata", "c", "/st/c/userdata/", false},
+		{"pod", "/st/pod/userdata", "c", "/st/d/userdata", false},
+		{"pod", "/st/pod/userdata", "c", "/st/d/c/userdata", false},
+		{"pod", "/st/pod/userdata", "c", "/st/pod/c", false},
+		{"pod", "/st/pod/userdata", "c", "/st/c/../userdata", false},
+		{"pod", "/st/pod/userdata", "..", "/st/../userdata", false},
+		{"pod", "/st/pod/userdata", "a/b", "/st/a/b/userdata", false},
+		{"pod", "/st/pod/userdata", "", "/st//userdata", false},
+		{"pod", "/run/pod/pod", "c", "/run/c/pod", false},
+		{"pod", "/run/pod/pod", "c", "/run/c/c", false},
+		{"pod", "/tmp/mypod/x", "c", "/tmp/c/x", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct broker_policy p = {0};
+		struct err err = ERR_INIT;
+
+		assert_int_equal(broker_policy_bundle(&p, cases[i].first_id, cases[i].first, &err),
+				 0);
+		p.sealed = true;
+		if ((broker_policy_bundle(&p, cases[i].id, cases[i].bundle, &err) == 0) !=
+		    cases[i].good)
+			fail_msg("%s after %s: %s", cases[i].bundle, cases[i].first, err.text);
+		broker_policy_done(&p);
+	}
+}
+
 /* --- containers ---------------------------------------------------------------------------------------------------- */
 
 static void test_containers(void **state)
@@ -496,6 +540,27 @@ static void test_sealed(void **state)
 	assert_int_equal(symlink(target, link), 0);
 	assert_true(add(w, "link", link, 0, &number, &err) < 0);
 	assert_int_equal(broker_network(w->broker, STDIN_FILENO, "", &err), -EPERM);
+}
+
+/* CRI-O's and podman's layout: neither the bundle nor the directory it is in may be a link. */
+static void test_sealed_userdata(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *first = make_bundle(w, "b/pod/userdata", BUNDLE_CONFIG(""));
+	AUTO_FREE char *second = make_bundle(w, "b/second/userdata", BUNDLE_CONFIG(OF_POD("pod")));
+	AUTO_FREE char *outside = make_bundle(w, "out/userdata", BUNDLE_CONFIG(OF_POD("pod")));
+	AUTO_FREE char *target = str_printf("%s/out", w->dir);
+	AUTO_FREE char *link = str_printf("%s/b/link", w->dir);
+	AUTO_FREE char *linked = str_printf("%s/b/link/userdata", w->dir);
+	struct err err = ERR_INIT;
+	uint32_t number = 0;
+
+	assert_int_equal(symlink(target, link), 0);
+	assert_int_equal(add(w, "pod", first, 0, &number, &err), 0);
+	assert_int_equal(broker_seal(w->broker, 1, &err), 0);
+	assert_int_equal(add(w, "second", second, 0, &number, &err), 0);
+	assert_int_equal(add(w, "link", linked, 0, &number, &err), -ELOOP);
+	assert_int_equal(add(w, "out", outside, 0, &number, &err), -EPERM);
 }
 
 static void test_hooks(void **state)
@@ -653,8 +718,10 @@ int main(void)
 		cmocka_unit_test(test_sources_after_the_seal),
 		cmocka_unit_test(test_devices_after_the_seal),
 		cmocka_unit_test(test_names_after_the_seal),
+		cmocka_unit_test(test_bundles_after_the_seal),
 		WITH_WORLD(test_containers),
 		WITH_WORLD(test_sealed),
+		WITH_WORLD(test_sealed_userdata),
 		WITH_WORLD(test_hooks),
 		WITH_WORLD(test_hooks_are_cut_short),
 		WITH_WORLD(test_streams),
