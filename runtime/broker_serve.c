@@ -141,5 +141,6 @@ void broker_serve(struct broker_state *s, int sock)
 	loop_remove(src);
 	if (!s->ended)
 		take_all_back(s);
+	broker_drop_log_dirs(s);
 	broker_policy_done(&s->policy);
 }

@@ -20,6 +20,7 @@
 #define BROKER_MAX_CONTAINERS 1024
 
 struct broker_container;
+struct broker_log_dir; /* held since before the seal */
 struct network_joins;
 
 struct broker_state {
@@ -32,6 +33,7 @@ struct broker_state {
 	struct broker_container *containers;
 	uint32_t ncontainers, last_number;
 	struct network_joins *network;
+	struct broker_log_dir *log_dirs;
 	bool recorded, ended;
 };
 
@@ -66,6 +68,8 @@ int broker_do_join(struct broker_state *s, struct broker_deed *d, struct err *er
 int broker_do_leave(struct broker_state *s, struct broker_deed *d, struct err *err) MUST_CHECK;
 int broker_do_mtu(struct broker_state *s, struct broker_deed *d, struct err *err) MUST_CHECK;
 
+/* Closes the directories of log files. */
+void broker_drop_log_dirs(struct broker_state *s);
 /* Takes everything of all containers back. */
 void broker_drop_containers(struct broker_state *s);
 

@@ -74,18 +74,40 @@ int stdio_host_inherit(const char *name, bool input, struct stdio_host *out, str
 	return 0;
 }
 
+int stdio_host_open_log(int dir, const char *leaf, struct stdio_host *out, struct err *err)
+{
+	/* A fifo without a reader would block; what is no file is found out before anything is written. */
+	AUTO_FD int fd = openat(dir, leaf,
+				O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+					O_CLOEXEC,
+				0600);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return err_set(err, errno, "open log file '%s'", leaf);
+	if (!S_ISREG(st.st_mode))
+		return err_say(err, EINVAL, "log file '%s' is no regular file", leaf);
+	*out = (struct stdio_host){.fd = TAKE_FD(&fd), .keep = -1};
+	return 0;
+}
+
 static int open_log_file(const char *name, struct stdio_host *out, struct err *err)
 {
 	AUTO_FREE char *path = path_of(name);
 	AUTO_FREE char *copy = path ? strdup(path) : NULL;
+	const char *slash = path ? strrchr(path, '/') : NULL;
 
 	if (!copy)
 		return err_set(err, ENOMEM, "stdio '%s'", name);
-	int rc = path_mkdirs(AT_FDCWD, dirname(copy), 0755, err);
+	const char *parent = dirname(copy);
+	int rc = path_mkdirs(AT_FDCWD, parent, 0755, err);
 	if (rc)
 		return rc;
-	out->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0600);
-	return out->fd < 0 ? err_set(err, errno, "open '%s'", path) : 0;
+	AUTO_FD int dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_set(err, errno, "open '%s'", parent);
+	rc = stdio_host_open_log(dir, slash ? slash + 1 : path, out, err);
+	return rc ? err_wrap(err, "stdio '%s'", name) : 0;
 }
 
 /* By its own descriptor: opening what only looks like a fifo might do something. */

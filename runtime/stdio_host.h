@@ -26,7 +26,10 @@ int stdio_host_inherit(const char *name, bool input, struct stdio_host *out,
 		       struct err *err) MUST_CHECK;
 /* The path of a "file://" name, the caller's; NULL: it is none, or there is no memory. */
 char *stdio_host_log_path(const char *name) MUST_CHECK;
-/* A fifo or a log file by name: what lies at a fifo's path has to be one. */
+/* A log file by its last name, in a directory that is held: a regular file and no link. */
+int stdio_host_open_log(int dir, const char *leaf, struct stdio_host *out,
+			struct err *err) MUST_CHECK;
+/* A fifo or a log file by name: what lies at a fifo's path has to be one, and so for a log file. */
 int stdio_host_open(const char *name, bool input, struct stdio_host *out,
 		    struct err *err) MUST_CHECK;
 void stdio_host_close(struct stdio_host *h);

@@ -647,6 +647,53 @@ static void test_streams(void **state)
 	assert_int_equal(broker_open_stream(w->broker, "/dev/null", true, &h, &err), -EINVAL);
 }
 
+/* A pod may have the directory of its logs, and what that lies in, among its volumes. */
+static void test_logs_of_a_guest(void **state)
+{
+	struct world *w = *state;
+	AUTO_FREE char *first = str_printf("file://%s/v/logs/0", w->dir);
+	AUTO_FREE char *outside = str_printf("%s/outside", w->dir);
+	AUTO_FREE char *moved = str_printf("%s/v/moved", w->dir);
+	AUTO_FREE char *logs = str_printf("%s/v/logs", w->dir);
+	AUTO_FREE char *planted = str_printf("%s/planted", outside);
+	static const struct {
+		const char *leaf;
+		int rc;
+	} cases[] = {
+		{"1", 0},         {"0", 0},      {"link", -ELOOP}, {"fifo", -EINVAL},
+		{"held", -ENXIO}, {"", -ENOENT}, {"..", -EISDIR},  {".", -EISDIR},
+	};
+	struct stdio_host h = STDIO_HOST_INIT;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(mkdir(outside, 0755), 0);
+	assert_int_equal(broker_open_stream(w->broker, first, false, &h, &err), 0);
+	stdio_host_close(&h);
+	assert_int_equal(broker_seal(w->broker, 1, &err), 0);
+	AUTO_FD int dir = open(logs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(symlinkat(planted, dir, "link"), 0);
+	assert_int_equal(mkfifoat(dir, "held", 0600), 0);
+	assert_int_equal(mkfifoat(dir, "fifo", 0600), 0);
+	AUTO_FD int reader = openat(dir, "fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(reader >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_FREE char *name = str_printf("file://%s/%s", logs, cases[i].leaf);
+		int rc = broker_open_stream(w->broker, name, false, &h, &err);
+
+		if (rc != cases[i].rc)
+			fail_msg("%s: %d", name, rc);
+		stdio_host_close(&h);
+	}
+	/* The directory itself gives way to a link. */
+	AUTO_FREE char *later = str_printf("file://%s/planted", logs);
+	assert_int_equal(rename(logs, moved), 0);
+	assert_int_equal(symlink(outside, logs), 0);
+	assert_int_equal(broker_open_stream(w->broker, later, false, &h, &err), 0);
+	stdio_host_close(&h);
+	assert_int_equal(access(planted, F_OK), -1);
+	assert_int_equal(faccessat(dir, "planted", F_OK, 0), 0);
+}
+
 static void test_connections(void **state)
 {
 	struct world *w = *state;
@@ -725,6 +772,7 @@ int main(void)
 		WITH_WORLD(test_hooks),
 		WITH_WORLD(test_hooks_are_cut_short),
 		WITH_WORLD(test_streams),
+		WITH_WORLD(test_logs_of_a_guest),
 		WITH_WORLD(test_connections),
 		WITH_WORLD(test_garbage),
 		WITH_WORLD(test_too_long_a_request),
