@@ -86,25 +86,50 @@ static int read_link(struct network_joins *j, int index, struct net_link *out, s
 	return rc || out->index == index ? rc : err_set(err, ENODEV, "find link %d", index);
 }
 
-static int redirect(struct network_joins *j, const struct pair *p, struct err *err)
+static struct network_leftover leftover_of(const struct network_joins *j, const struct pair *p)
 {
-	const struct network_leftover l = {
+	return (struct network_leftover){
 		.ns_path = j->ns_path,
 		.ns_dev = j->ns_stat.st_dev,
 		.ns_ino = j->ns_stat.st_ino,
 		.link = p->link,
 		.tap = p->tap,
 	};
-	int rc = *j->ns_path ? resources_add_redirect(j->state_dir, &l, err) : 0;
+}
 
-	if (!rc)
-		rc = tap_redirect(&j->requests, p->tap, p->link, err);
+/* A namespace without a path goes with the pod: nothing of it is left to be listed. */
+static int list(const struct network_joins *j, const struct pair *p, struct err *err)
+{
+	const struct network_leftover l = leftover_of(j, p);
+
+	return *j->ns_path ? resources_add_redirect(j->state_dir, &l, err) : 0;
+}
+
+/* The list has a limit, and links come and go as often as somebody wants. */
+static void unlist(const struct network_joins *j, const struct pair *p)
+{
+	const struct network_leftover l = leftover_of(j, p);
+	struct err err = ERR_INIT;
+
+	if (*j->ns_path && resources_drop_redirect(j->state_dir, &l, &err))
+		log_warn("%s", err.text);
+}
+
+static int redirect(struct network_joins *j, const struct pair *p, struct err *err)
+{
+	int rc = list(j, p, err);
+
+	if (rc)
+		return rc;
+	rc = tap_redirect(&j->requests, p->tap, p->link, err);
 	if (!rc)
 		rc = tap_redirect(&j->requests, p->link, p->tap, err);
 	if (rc == -EEXIST)
 		rc = err_say(err, EEXIST,
 			     "its incoming packets are filtered already: by another microVM or by "
 			     "a network plugin");
+	if (rc)
+		unlist(j, p);
 	return rc;
 }
 
@@ -166,7 +191,10 @@ int network_leave(struct network_joins *j, int link, struct err *err)
 	*p = j->pairs[--j->npairs];
 	int rc = tap_unredirect(&j->requests, was.link, was.tap, err);
 
-	return rc == -ENODEV ? 0 : rc;
+	if (rc && rc != -ENODEV)
+		return rc;
+	unlist(j, &was);
+	return 0;
 }
 
 int network_follow_mtu(struct network_joins *j, int link, struct err *err)

@@ -1,5 +1,5 @@
 /*
- * resources.json, read whole and rewritten atomically at each addition: a handful of entries, and a reader never sees half of
+ * resources.json, read whole and rewritten atomically at each change: a handful of entries, and a reader never sees half of
  * one.
  */
 #include "runtime/resources.h"
@@ -20,26 +20,6 @@
 #define RESOURCES_MAX_BYTES (1u << 20)
 #define KILL_TIMEOUT_MS     2000
 
-/* The document, or NULL when there is none or it is not one of ours. */
-static struct json_object *load(const char *state_dir)
-{
-	AUTO_FREE char *path = str_printf("%s/%s", state_dir, RESOURCES_FILE);
-	AUTO_FREE char *text = NULL;
-	struct json_object *version = NULL;
-
-	if (!path || path_read(AT_FDCWD, path, RESOURCES_MAX_BYTES, &text, NULL, NULL))
-		return NULL;
-	AUTO_JSON struct json_object *doc = json_tokener_parse(text);
-	if (!json_object_is_type(doc, json_type_object))
-		return NULL;
-	if (!json_object_object_get_ex(doc, "version", &version) ||
-	    json_object_get_int(version) != RESOURCES_VERSION) {
-		log_error("'%s' has a version this nacre does not know", path);
-		return NULL;
-	}
-	return TAKE_PTR(&doc);
-}
-
 /* The list inside; NULL when it is missing. Lent. */
 static struct json_object *entries_of(struct json_object *doc)
 {
@@ -49,6 +29,54 @@ static struct json_object *entries_of(struct json_object *doc)
 	    !json_object_is_type(list, json_type_array))
 		return NULL;
 	return list;
+}
+
+static int read_document(const char *path, struct json_object **out, struct err *err)
+{
+	AUTO_FREE char *text = NULL;
+	struct json_object *version = NULL;
+	int rc = path_read(AT_FDCWD, path, RESOURCES_MAX_BYTES, &text, NULL, err);
+
+	if (rc)
+		return rc;
+	AUTO_JSON struct json_object *doc = json_tokener_parse(text);
+	if (!json_object_is_type(doc, json_type_object) || !entries_of(doc))
+		return err_say(err, EINVAL, "'%s' is no list of resources", path);
+	if (!json_object_object_get_ex(doc, "version", &version) ||
+	    json_object_get_int(version) != RESOURCES_VERSION)
+		return err_say(err, EINVAL, "'%s' has a version this nacre does not know", path);
+	*out = TAKE_PTR(&doc);
+	return 0;
+}
+
+/* -ENOENT: there is none yet, or none any more. */
+static int load(const char *state_dir, struct json_object **out, struct err *err)
+{
+	AUTO_FREE char *path = str_printf("%s/%s", state_dir, RESOURCES_FILE);
+
+	return path ? read_document(path, out, err) : err_set(err, ENOMEM, "read the resources");
+}
+
+/* For who goes on without; NULL then. */
+static struct json_object *load_any(const char *state_dir)
+{
+	struct json_object *doc = NULL;
+	struct err err = ERR_INIT;
+	int rc = load(state_dir, &doc, &err);
+
+	if (rc && rc != -ENOENT)
+		log_error("%s", err.text);
+	return doc;
+}
+
+static int store(const char *state_dir, struct json_object *doc, struct err *err)
+{
+	AUTO_FREE char *path = str_printf("%s/%s", state_dir, RESOURCES_FILE);
+	const char *text = json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN);
+
+	if (!path || !text)
+		return err_set(err, ENOMEM, "write '%s/%s'", state_dir, RESOURCES_FILE);
+	return path_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, err);
 }
 
 static struct json_object *new_document(void)
@@ -65,24 +93,25 @@ static struct json_object *new_document(void)
 	return TAKE_PTR(&doc);
 }
 
-/* Takes the entry. */
+/* Takes the entry. A list that cannot be read is left as it is: what it names would be forgotten. */
 static int append(const char *state_dir, struct json_object *entry, struct err *err)
 {
-	AUTO_JSON struct json_object *doc = load(state_dir);
-	AUTO_FREE char *path = str_printf("%s/%s", state_dir, RESOURCES_FILE);
+	AUTO_JSON struct json_object *doc = NULL;
+	int rc = load(state_dir, &doc, err);
 
-	if (!doc)
+	if (rc == -ENOENT) {
 		doc = new_document();
+		rc = 0;
+	}
 	struct json_object *list = entries_of(doc);
 
-	if (!path || !entry || !list || json_object_array_add(list, entry)) {
+	if (!rc && (!entry || !list || json_object_array_add(list, entry)))
+		rc = err_set(err, ENOMEM, "write '%s/%s'", state_dir, RESOURCES_FILE);
+	if (rc) {
 		(void)json_object_put(entry);
-		return err_set(err, ENOMEM, "write '%s/%s'", state_dir, RESOURCES_FILE);
+		return rc;
 	}
-	const char *text = json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN);
-	if (!text)
-		return err_set(err, ENOMEM, "write '%s'", path);
-	return path_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, err);
+	return store(state_dir, doc, err);
 }
 
 static int add_path(const char *state_dir, const char *kind, const char *path, struct err *err)
@@ -135,6 +164,37 @@ int resources_add_redirect(const char *state_dir, const struct network_leftover 
 	return append(state_dir, entry, err);
 }
 
+/* 0 when the entry has no such number. */
+static uint64_t entry_number(struct json_object *entry, const char *key)
+{
+	struct json_object *v = NULL;
+
+	return json_object_object_get_ex(entry, key, &v) ? json_object_get_uint64(v) : 0;
+}
+
+static bool is_redirect(struct json_object *entry, const struct network_leftover *l)
+{
+	return strcmp(json_text(entry, "kind"), "redirect") == 0 &&
+	       entry_number(entry, "dev") == l->ns_dev && entry_number(entry, "ino") == l->ns_ino &&
+	       entry_number(entry, "link") == (uint64_t)l->link &&
+	       entry_number(entry, "tap") == (uint64_t)l->tap;
+}
+
+int resources_drop_redirect(const char *state_dir, const struct network_leftover *l,
+			    struct err *err)
+{
+	AUTO_JSON struct json_object *doc = NULL;
+	int rc = load(state_dir, &doc, err);
+	struct json_object *list = entries_of(doc);
+
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	for (size_t i = json_object_array_length(list); i > 0; i--)
+		if (is_redirect(json_object_array_get_idx(list, i - 1), l))
+			(void)json_object_array_del_idx(list, i - 1, 1);
+	return store(state_dir, doc, err);
+}
+
 static bool entry_process(struct json_object *entry, struct procid *out)
 {
 	struct json_object *pid = NULL, *start = NULL;
@@ -150,7 +210,7 @@ static bool entry_process(struct json_object *entry, struct procid *out)
 
 int resources_find_process(const char *state_dir, const char *what, struct procid *out)
 {
-	AUTO_JSON struct json_object *doc = load(state_dir);
+	AUTO_JSON struct json_object *doc = load_any(state_dir);
 	struct json_object *list = entries_of(doc);
 
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
@@ -175,14 +235,6 @@ static void kill_processes(struct json_object *list)
 			log_error("process %d (%s) does not end: %s", (int)id.pid,
 				  json_text(entry, "what"), strerror(-rc));
 	}
-}
-
-/* 0 when the entry has no such number. */
-static uint64_t entry_number(struct json_object *entry, const char *key)
-{
-	struct json_object *v = NULL;
-
-	return json_object_object_get_ex(entry, key, &v) ? json_object_get_uint64(v) : 0;
 }
 
 static void take_redirects_back(struct json_object *list)
@@ -220,7 +272,7 @@ static void unlink_files(struct json_object *list)
 
 int resources_remove_files(const char *state_dir, struct err *err)
 {
-	AUTO_JSON struct json_object *doc = load(state_dir);
+	AUTO_JSON struct json_object *doc = load_any(state_dir);
 
 	unlink_files(entries_of(doc));
 	int rc = path_remove_tree(AT_FDCWD, state_dir, err);
@@ -239,7 +291,7 @@ int resources_remove_files(const char *state_dir, struct err *err)
 
 int resources_replay(const char *state_dir, struct err *err)
 {
-	AUTO_JSON struct json_object *doc = load(state_dir);
+	AUTO_JSON struct json_object *doc = load_any(state_dir);
 
 	kill_processes(entries_of(doc));
 	take_redirects_back(entries_of(doc));

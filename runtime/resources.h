@@ -20,6 +20,8 @@
 
 #define RESOURCES_FILE "resources.json"
 
+/* What adds to a list that cannot be read fails, and leaves it as it is. */
+
 /* A file or socket outside of the state directory; `path` is absolute. */
 int resources_add_file(const char *state_dir, const char *path, struct err *err) MUST_CHECK;
 /* A directory below the root of cgroup v2 (runtime/sandbox_cgroup.h). */
@@ -30,6 +32,10 @@ int resources_add_process(const char *state_dir, const char *what, const struct 
 /* What a network leaves in a namespace that outlives it. */
 int resources_add_redirect(const char *state_dir, const struct network_leftover *l,
 			   struct err *err) MUST_CHECK;
+
+/* Once it has been taken back. A list that is gone is fine. */
+int resources_drop_redirect(const char *state_dir, const struct network_leftover *l,
+			    struct err *err) MUST_CHECK;
 
 /* The first process entry called `what`; -ENOENT when there is none. */
 int resources_find_process(const char *state_dir, const char *what, struct procid *out) MUST_CHECK;

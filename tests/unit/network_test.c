@@ -296,6 +296,43 @@ static void test_filtered_already(void **state)
 	(void)netns_sh(w->pod, "tc qdisc del dev net1 clsact");
 }
 
+static size_t listed(const struct world *w)
+{
+	AUTO_FREE char *path = NULL;
+	AUTO_FREE char *text = NULL;
+	struct err err = ERR_INIT;
+	size_t n = 0;
+
+	assert_true(asprintf(&path, "%s/%s", w->state_dir, RESOURCES_FILE) > 0);
+	assert_int_equal(path_read(AT_FDCWD, path, 65536, &text, NULL, &err), 0);
+	for (const char *at = strstr(text, "\"redirect\""); at; at = strstr(at + 1, "\"redirect\""))
+		n++;
+	return n;
+}
+
+/* Whoever asks for the same over and over fills no file: what is no redirection any more, or never was, is not listed. */
+static void test_list_has_what_there_is(void **state)
+{
+	struct world *w = *state;
+	AUTO_NET_STATE struct net_state pod = NET_STATE_INIT;
+	struct err err = ERR_INIT;
+	int tap = 0, fd = -1;
+
+	netns_read(w->pod, &pod);
+	const int eth0 = netns_link(&pod, "eth0")->index, net1 = netns_link(&pod, "net1")->index;
+	(void)netns_sh(w->pod, "tc qdisc add dev net1 clsact");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(network_join(w->joins, eth0, &tap, &fd, &err), 0);
+		assert_int_equal(listed(w), 1);
+		assert_int_equal(network_join(w->joins, net1, &(int){0}, &(int){0}, &err), -EEXIST);
+		assert_int_equal(listed(w), 1);
+		assert_int_equal(network_leave(w->joins, eth0, &err), 0);
+		assert_int_equal(listed(w), 0);
+		own_close(&fd);
+	}
+	(void)netns_sh(w->pod, "tc qdisc del dev net1 clsact");
+}
+
 static void test_one_microvm_an_interface(void **state)
 {
 	struct world *w = *state;
@@ -622,6 +659,7 @@ int main(void)
 		TEST(test_frames),
 		TEST(test_mtu_and_addresses_of_taps),
 		TEST(test_filtered_already),
+		TEST(test_list_has_what_there_is),
 		TEST(test_one_microvm_an_interface),
 		cmocka_unit_test(test_namespaces),
 		TEST(test_told_once),

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "runtime/procid.h"
 #include "runtime/resources.h"
@@ -50,6 +51,46 @@ static void test_resources(void **state)
 	assert_int_equal(access(parent, F_OK), -1);
 	assert_int_equal(resources_replay(dir, &err), 0);
 	(void)rmdir(root);
+}
+
+/* What cannot be read names things all the same: it is not written over by a list of one. */
+static void test_unreadable_list(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		int rc;
+	} cases[] = {
+		{"{\"version\":1,\"resources\":[]} ", 2u << 20, -EFBIG}, /* spaces behind it */
+		{"{\"version\":2,\"resources\":[]}", 0, -EINVAL},
+		{"{\"version\":1}", 0, -EINVAL},
+		{"{\"version\":1,\"resources\":[", 0, -EINVAL},
+		{"", 0, -EINVAL},
+	};
+	char dir[] = "/tmp/sandbox-test-XXXXXX";
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	AUTO_FREE char *list = str_printf("%s/%s", dir, RESOURCES_FILE);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const size_t len = cases[i].len ? cases[i].len : strlen(cases[i].text);
+		AUTO_FREE char *text = malloc(len + 1);
+		AUTO_FREE char *now = NULL;
+		size_t now_len = 0;
+
+		assert_non_null(text);
+		memset(text, ' ', len);
+		memcpy(text, cases[i].text, strlen(cases[i].text));
+		assert_int_equal(path_write_atomic(AT_FDCWD, list, text, len, 0600, &err), 0);
+		assert_int_equal(resources_add_file(dir, "/run/x", &err), cases[i].rc);
+		assert_int_equal(path_read(AT_FDCWD, list, 4u << 20, &now, &now_len, &err), 0);
+		assert_int_equal(now_len, len);
+		assert_memory_equal(now, text, len);
+	}
+	assert_int_equal(unlink(list), 0);
+	assert_int_equal(resources_add_file(dir, "/run/x", &err), 0);
+	assert_int_equal(resources_replay(dir, &err), 0);
 }
 
 static int
@@ -99,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resources),
+		cmocka_unit_test(test_unreadable_list),
 		cmocka_unit_test(test_namespace_directory),
 	};
 
