@@ -356,6 +356,7 @@ UNIT_TESTS := \
 	block_engine_test \
 	boot_image_test \
 	boot_load_test \
+	broker_policy_test \
 	broker_test \
 	cli_test \
 	cmdline_test \
