@@ -214,6 +214,7 @@ RUNTIME := \
 	runtime/broker_network.o \
 	runtime/broker_policy.o \
 	runtime/broker_serve.o \
+	runtime/broker_share.o \
 	runtime/broker_streams.o \
 	runtime/broker_wire.o \
 	runtime/cli.o \

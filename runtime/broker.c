@@ -112,6 +112,7 @@ int broker_start(const struct broker_params *p, struct broker **out, struct err 
 		return err_set(err, ENOMEM, "start the broker");
 	b->p = *p;
 	b->sock = -1;
+	b->share_ms = BROKER_SHARE_MS;
 	int rc = open_sockets(pair, err);
 	if (rc)
 		return rc;

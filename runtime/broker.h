@@ -7,8 +7,8 @@
  * containers and links are numbers it knows, and once it is sealed only what looks like what came before is done
  * (broker_policy.h).
  *
- * Each function here asks and waits for the answer, which comes as fast as the kernel does the deed; only hooks take their time and
- * answer later. A broker that is gone or silent is -ENOTCONN or -ETIMEDOUT from then on. The monitor's only thread.
+ * Each function here asks and waits for the answer, which comes as fast as the kernel does the deed; only hooks, and sharing with
+ * whatever storage is behind it, take their time and answer later. A broker that is gone or silent is -ENOTCONN or -ETIMEDOUT from then on. The monitor's only thread.
  */
 #ifndef NACRE_RUNTIME_BROKER_H
 #define NACRE_RUNTIME_BROKER_H
@@ -25,6 +25,8 @@
 #include "runtime/hooks.h"
 #include "runtime/rootfs_mount.h"
 #include "runtime/stdio_host.h"
+
+#define BROKER_SHARE_MS 60000
 
 struct broker;
 
@@ -50,17 +52,20 @@ pid_t broker_pid(const struct broker *b);
  */
 int broker_add(struct broker *b, const char *id, const char *bundle, pid_t stub, uint32_t *number,
 	       char **config, size_t *len, struct err *err) MUST_CHECK;
-/* Mounts its root filesystem and puts it and its binds into the shared tree; what was done is taken back when it fails. */
-int broker_share(struct broker *b, uint32_t number, const struct rootfs_mount *mounts, size_t n,
-		 struct err *err) MUST_CHECK;
-/* Takes them back, for good. */
+/*
+ * Mounts its root filesystem and puts it and its binds into the shared tree; what was done is taken back when it fails. fn once: before
+ * this returns until the broker is sealed, and then whenever the storage behind it has answered, or has not for BROKER_SHARE_MS.
+ */
+void broker_share(struct broker *b, uint32_t number, const struct rootfs_mount *mounts, size_t n,
+		  hooks_fn fn, void *arg);
+/* Takes them back, for good; sharing that is under way is ended. */
 int broker_unshare(struct broker *b, uint32_t number, struct err *err) MUST_CHECK;
 /* The last word on a container. */
 int broker_forget(struct broker *b, uint32_t number, struct err *err) MUST_CHECK;
 /* Runs its hooks of that moment, once in its life. fn once, maybe before this returns. */
 void broker_hooks(struct broker *b, uint32_t number, enum hooks_moment moment, hooks_fn fn,
 		  void *arg);
-/* Ends those that run and any that would still come, with ECANCELED. */
+/* Ends those that run and any that would still come, and what is being shared, with ECANCELED. */
 void broker_close_hooks(struct broker *b);
 /* Leaves BUNDLE/oom. */
 int broker_mark_oom(struct broker *b, uint32_t number, struct err *err) MUST_CHECK;

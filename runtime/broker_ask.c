@@ -10,11 +10,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-/* Hooks that run. */
+/* Hooks that run, or a container that is being shared. */
 struct broker_row {
 	struct broker *broker;
 	int fd;
-	struct loop_source *src;
+	struct loop_source *src, *timer;
+	struct err last; /* what was said last */
 	hooks_fn fn;
 	void *arg;
 	struct broker_row *next;
@@ -23,9 +24,14 @@ struct broker_row {
 /* From now on nobody is asked: an answer that comes late would be taken for another's. */
 static int give_up(struct broker *b, int code, const struct broker_request *r, struct err *err)
 {
+	const char *what = broker_op_name(r->op);
+
 	own_close(&b->sock);
-	return err_set(err, code == EAGAIN ? ETIMEDOUT : code, "ask the broker (%s)",
-		       broker_op_name(r->op));
+	code = code == EAGAIN ? ETIMEDOUT : code;
+	/* The one that opens something by a name which may lie on a server that is gone. */
+	if (r->op == BROKER_OPEN_STREAM)
+		return err_set(err, code, "ask the broker (%s '%s')", what, r->texts[0]);
+	return err_set(err, code, "ask the broker (%s)", what);
 }
 
 /* As many descriptors as are given room for, -1 for those that did not come; they are the caller's. */
@@ -122,16 +128,6 @@ int broker_add(struct broker *b, const char *id, const char *bundle, pid_t stub,
 	return rc;
 }
 
-int broker_share(struct broker *b, uint32_t number, const struct rootfs_mount *mounts, size_t n,
-		 struct err *err)
-{
-	struct broker_request r = {.op = BROKER_SHARE, .container = number};
-
-	if (broker_mounts_put(&r, mounts, n))
-		return err_say(err, E2BIG, "the rootfs has too many mounts or options");
-	return ask(b, &r, -1, NULL, NULL, 0, err);
-}
-
 int broker_unshare(struct broker *b, uint32_t number, struct err *err)
 {
 	return broker_ask_plain(b, BROKER_UNSHARE, number, 0, err);
@@ -147,7 +143,7 @@ int broker_mark_oom(struct broker *b, uint32_t number, struct err *err)
 	return broker_ask_plain(b, BROKER_MARK_OOM, number, 0, err);
 }
 
-/* --- hooks --------------------------------------------------------------------------------------------------------- */
+/* --- what takes its time ------------------------------------------------------------------------------------------- */
 
 static void end_row(struct broker_row *row, const struct err *why)
 {
@@ -160,59 +156,98 @@ static void end_row(struct broker_row *row, const struct err *why)
 		}
 	}
 	loop_remove(row->src);
+	loop_remove(row->timer);
 	own_close(&row->fd);
 	free(row);
 	done.fn(done.arg, why);
 }
 
+/* The last word is it: the broker has done all that belongs to it when it closes its end. */
 static void on_outcome(void *arg, int fd, uint32_t events)
 {
+	struct broker_row *row = arg;
 	uint8_t bytes[BROKER_REPLY_MAX_BYTES];
-	struct err why = ERR_INIT;
+	struct err said = ERR_INIT;
 	uint32_t value = 0;
 	size_t nfds = 0;
 	ssize_t n = fd_recv(fd, bytes, sizeof(bytes), NULL, &nfds);
 
 	(void)events;
-	int rc = n > 0 ? broker_reply_decode(bytes, (size_t)n, &value, &why) : -ECANCELED;
+	if (n > 0) {
+		(void)!broker_reply_decode(bytes, (size_t)n, &value, &said);
+		row->last = said;
+		return;
+	}
+	const struct err last = row->last;
 
-	if (rc && !why.code)
-		(void)err_say(&why, -rc, "hooks are not run to their end: the broker ended");
-	end_row(arg, &why);
+	if (last.code == EINPROGRESS)
+		(void)err_say(&said, EIO, "%.900s: the broker gave it up", last.text);
+	end_row(row, last.code == EINPROGRESS ? &said : &last);
 }
 
-static int start_row(struct broker *b, uint32_t number, enum hooks_moment moment,
-		     struct broker_row *row, struct err *err)
+static void on_late(void *arg)
 {
-	const struct broker_request r = {
-		.op = BROKER_HOOKS, .container = number, .value = (uint32_t)moment};
-	int rc = ask_fd(b, &r, NULL, &row->fd, err);
+	struct broker_row *row = arg;
+	struct err late = ERR_INIT;
 
-	if (!rc)
-		rc = loop_add_fd(b->p.loop, row->fd, EPOLLIN, on_outcome, row, &row->src, err);
-	return rc;
+	(void)err_say(&late, ETIMEDOUT,
+		      "%.800s: not done within %llu s: does the storage that it is on answer?",
+		      row->last.text, (unsigned long long)row->broker->share_ms / 1000);
+	end_row(row, &late);
+}
+
+/* NULL, with fn told, when there is nothing to wait for. */
+static struct broker_row *start_row(struct broker *b, const struct broker_request *r, hooks_fn fn,
+				    void *arg)
+{
+	struct broker_row *row = malloc(sizeof(*row));
+	struct err err = ERR_INIT;
+	int rc = row ? 0 : err_set(&err, ENOMEM, "ask the broker (%s)", broker_op_name(r->op));
+
+	if (row) {
+		*row = (struct broker_row){.broker = b, .fd = -1, .fn = fn, .arg = arg};
+		(void)err_say(&row->last, EINPROGRESS, "%s", broker_op_name(r->op));
+		rc = ask(b, r, -1, NULL, &row->fd, 1, &err);
+	}
+	if (!rc && row->fd >= 0)
+		rc = loop_add_fd(b->p.loop, row->fd, EPOLLIN, on_outcome, row, &row->src, &err);
+	if (!rc && row->fd >= 0) {
+		row->next = b->rows;
+		b->rows = row;
+		return row;
+	}
+	if (row)
+		own_close(&row->fd);
+	free(row);
+	fn(arg, &err);
+	return NULL;
+}
+
+void broker_share(struct broker *b, uint32_t number, const struct rootfs_mount *mounts, size_t n,
+		  hooks_fn fn, void *arg)
+{
+	struct broker_request r = {.op = BROKER_SHARE, .container = number};
+	struct broker_row *row = NULL;
+	struct err err = ERR_INIT;
+
+	if (broker_mounts_put(&r, mounts, n)) {
+		(void)err_say(&err, E2BIG, "the rootfs has too many mounts or options");
+		fn(arg, &err);
+		return;
+	}
+	row = start_row(b, &r, fn, arg);
+	if (row && (loop_add_timer(b->p.loop, on_late, row, &row->timer, &err) ||
+		    loop_arm(row->timer, b->share_ms)))
+		log_warn("no deadline for the mounts of a container: %s", err.text);
 }
 
 void broker_hooks(struct broker *b, uint32_t number, enum hooks_moment moment, hooks_fn fn,
 		  void *arg)
 {
-	struct broker_row *row = malloc(sizeof(*row));
-	struct err err = ERR_INIT;
+	const struct broker_request r = {
+		.op = BROKER_HOOKS, .container = number, .value = (uint32_t)moment};
 
-	if (!row) {
-		(void)err_set(&err, ENOMEM, "run hooks");
-		fn(arg, &err);
-		return;
-	}
-	*row = (struct broker_row){.broker = b, .fd = -1, .fn = fn, .arg = arg};
-	if (start_row(b, number, moment, row, &err)) {
-		own_close(&row->fd);
-		free(row);
-		fn(arg, &err);
-		return;
-	}
-	row->next = b->rows;
-	b->rows = row;
+	(void)start_row(b, &r, fn, arg);
 }
 
 void broker_close_hooks(struct broker *b)
@@ -223,10 +258,12 @@ void broker_close_hooks(struct broker *b)
 		return;
 	if (broker_ask_plain(b, BROKER_CLOSE_HOOKS, 0, 0, &err))
 		log_warn("%s", err.text);
-	err = (struct err)ERR_INIT;
-	(void)err_say(&err, ECANCELED, "hooks are not run to their end: the sandbox is removed");
-	while (b->rows)
+	while (b->rows) {
+		err = (struct err)ERR_INIT;
+		(void)err_say(&err, ECANCELED, "%.900s: not done: the sandbox is removed",
+			      b->rows->last.text);
 		end_row(b->rows, &err);
+	}
 }
 
 /* --- names --------------------------------------------------------------------------------------------------------- */

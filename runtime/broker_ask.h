@@ -5,7 +5,7 @@
 #include "runtime/broker.h"
 #include "runtime/broker_wire.h"
 
-struct broker_row; /* hooks that run */
+struct broker_row; /* hooks that run, containers that are being shared */
 
 struct broker {
 	struct broker_params p;
@@ -13,6 +13,7 @@ struct broker {
 	pid_t pid;
 	struct loop_source *child;
 	struct broker_row *rows;
+	uint64_t share_ms; /* BROKER_SHARE_MS, but for tests */
 };
 
 /* An operation without texts and descriptors. */

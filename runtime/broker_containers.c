@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -16,34 +17,17 @@
 #include "base/str.h"
 #include "config/oci.h"
 #include "config/plan.h"
-#include "runtime/broker_state.h"
-#include "runtime/mount_points.h"
+#include "runtime/broker_container.h"
 #include "runtime/network_join.h"
-#include "runtime/rootfs_mount.h"
-#include "runtime/shared_tree.h"
 #include "runtime/shim.h"
 
 #define OOM_MARKER "oom"
-
-struct broker_container {
-	uint32_t number;
-	char *id, *bundle;
-	int bundle_fd;
-	struct oci_spec *spec;
-	struct container_plan *plan;
-	pid_t stub_pid; /* 0: none */
-	size_t nrootfs_mounts;
-	bool shared;
-	bool gone;            /* taken out of the tree, for good */
-	unsigned int moments; /* a mask of those whose hooks were run */
-	int outcome_fd;       /* hooks run: who waits for them reads here; -1 */
-	struct broker_container *next;
-};
 
 static void container_destroy(struct broker_container *c)
 {
 	if (!c)
 		return;
+	loop_remove(c->sharer);
 	oci_spec_destroy(c->spec);
 	container_plan_destroy(c->plan);
 	own_close(&c->bundle_fd);
@@ -54,8 +38,8 @@ static void container_destroy(struct broker_container *c)
 }
 DEFINE_OWNER(container_destroy, struct broker_container)
 
-static struct broker_container *find(const struct broker_state *s, const struct broker_request *r,
-				     struct err *err)
+struct broker_container *broker_container_find(const struct broker_state *s,
+					       const struct broker_request *r, struct err *err)
 {
 	for (struct broker_container *c = s->containers; c; c = c->next)
 		if (c->number == r->container)
@@ -68,7 +52,7 @@ static struct broker_container *find(const struct broker_state *s, const struct 
 static bool is_taken(const struct broker_state *s, const char *id)
 {
 	for (const struct broker_container *c = s->containers; c; c = c->next)
-		if (strcmp(c->id, id) == 0 && !c->gone)
+		if (strcmp(c->id, id) == 0 && (!c->gone || c->sharer))
 			return true;
 	return false;
 }
@@ -141,13 +125,14 @@ static int read_config(struct broker_state *s, struct broker_container *c, struc
 	return rc ? rc : lend_config(text, len, d, err);
 }
 
-static int container_new(const struct broker_request *r, struct broker_container **out,
-			 struct err *err)
+static int container_new(struct broker_state *s, const struct broker_request *r,
+			 struct broker_container **out, struct err *err)
 {
 	CLEANUP(own_container_destroy) struct broker_container *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return err_set(err, ENOMEM, "make a container");
+	c->state = s;
 	c->bundle_fd = c->outcome_fd = -1;
 	c->id = strdup(r->texts[0]);
 	c->bundle = strdup(r->texts[1]);
@@ -170,7 +155,7 @@ int broker_do_add(struct broker_state *s, struct broker_deed *d, struct err *err
 		rc = err_say(err, EEXIST, "the broker has container '%s', or too many",
 			     r->texts[0]);
 	if (!rc)
-		rc = container_new(r, &c, err);
+		rc = container_new(s, r, &c, err);
 	if (!rc)
 		rc = read_config(s, c, d, err);
 	if (rc)
@@ -185,70 +170,19 @@ int broker_do_add(struct broker_state *s, struct broker_deed *d, struct err *err
 	return 0;
 }
 
-static int mount_rootfs(struct broker_state *s, struct broker_container *c,
-			const struct broker_request *r, struct err *err)
+void broker_container_say(const struct broker_container *c, const struct err *status)
 {
-	struct rootfs_mount mounts[BROKER_MAX_MOUNTS];
-	size_t n = 0;
-	int rc = broker_mounts_decode(r, mounts, &n);
+	uint8_t bytes[BROKER_REPLY_MAX_BYTES];
+	const size_t len = broker_reply_encode(status, 0, bytes);
 
-	if (rc)
-		return err_say(err, -rc, "a list of rootfs mounts cannot be read");
-	rc = broker_policy_mounts(&s->policy, mounts, n, err);
-	if (!rc && n)
-		rc = rootfs_mount_all(mounts, n, c->plan->rootfs_host, err);
-	c->nrootfs_mounts = rc ? 0 : n;
-	return rc;
+	if (c->outcome_fd >= 0 && fd_send(c->outcome_fd, bytes, len, NULL, 0) < 0)
+		log_debug("container %s: nobody waits for it", c->id);
 }
 
-int broker_do_share(struct broker_state *s, struct broker_deed *d, struct err *err)
+void broker_container_remove(struct broker_container *c)
 {
-	struct broker_container *c = find(s, d->request, err);
+	struct broker_state *s = c->state;
 
-	if (!c)
-		return -ENOENT;
-	if (c->gone || c->shared || c->nrootfs_mounts)
-		return err_say(err, EBUSY, "container '%s' is or was shared already", c->id);
-	int rc = mount_rootfs(s, c, d->request, err);
-	if (!rc && access(c->plan->rootfs_host, F_OK))
-		rc = err_set(err, errno, "rootfs '%s' of the bundle", c->plan->rootfs_host);
-	if (!rc && c->plan->rootfs_readonly)
-		rc = mount_points_make(c->spec, c->plan->rootfs_host, err);
-	if (!rc)
-		rc = shared_tree_add(s->state_dir, c->plan, err);
-	c->shared = !rc;
-	return rc;
-}
-
-static void unshare_container(const struct broker_state *s, struct broker_container *c)
-{
-	if (c->shared)
-		shared_tree_remove(s->state_dir, c->plan);
-	c->shared = false;
-	if (c->nrootfs_mounts)
-		rootfs_unmount(c->plan->rootfs_host, c->nrootfs_mounts);
-	c->nrootfs_mounts = 0;
-	c->gone = true;
-}
-
-int broker_do_unshare(struct broker_state *s, struct broker_deed *d, struct err *err)
-{
-	struct broker_container *c = find(s, d->request, err);
-
-	if (!c)
-		return -ENOENT;
-	unshare_container(s, c);
-	return 0;
-}
-
-int broker_do_forget(struct broker_state *s, struct broker_deed *d, struct err *err)
-{
-	struct broker_container *c = find(s, d->request, err);
-
-	if (!c)
-		return -ENOENT;
-	if (c->outcome_fd >= 0)
-		return err_say(err, EBUSY, "hooks of container '%s' run", c->id);
 	for (struct broker_container **at = &s->containers; *at; at = &(*at)->next) {
 		if (*at == c) {
 			*at = c->next;
@@ -256,31 +190,37 @@ int broker_do_forget(struct broker_state *s, struct broker_deed *d, struct err *
 		}
 	}
 	s->ncontainers--;
-	unshare_container(s, c);
+	loop_kill_child(c->sharer);
+	broker_container_take_back(c);
 	container_destroy(c);
+}
+
+int broker_do_forget(struct broker_state *s, struct broker_deed *d, struct err *err)
+{
+	struct broker_container *c = broker_container_find(s, d->request, err);
+
+	if (!c)
+		return -ENOENT;
+	if (c->outcome_fd >= 0 && !c->sharer)
+		return err_say(err, EBUSY, "hooks of container '%s' run", c->id);
+	loop_kill_child(c->sharer);
+	c->gone = c->forgotten = true;
+	if (!c->sharer)
+		broker_container_remove(c);
 	return 0;
 }
 
 void broker_drop_containers(struct broker_state *s)
 {
-	while (s->containers) {
-		struct broker_container *c = TAKE_PTR(&s->containers);
-
-		s->containers = c->next;
-		unshare_container(s, c);
-		container_destroy(c);
-	}
-	s->ncontainers = 0;
+	while (s->containers)
+		broker_container_remove(s->containers);
 }
 
 static void on_hooks_end(void *arg, const struct err *why)
 {
 	struct broker_container *c = arg;
-	uint8_t bytes[BROKER_REPLY_MAX_BYTES];
-	const size_t len = broker_reply_encode(why, 0, bytes);
 
-	if (fd_send(c->outcome_fd, bytes, len, NULL, 0) < 0)
-		log_debug("container %s: nobody waits for its hooks", c->id);
+	broker_container_say(c, why);
 	own_close(&c->outcome_fd);
 }
 
@@ -294,7 +234,7 @@ static pid_t pid_for(const struct broker_state *s, const struct broker_container
 
 int broker_do_hooks(struct broker_state *s, struct broker_deed *d, struct err *err)
 {
-	struct broker_container *c = find(s, d->request, err);
+	struct broker_container *c = broker_container_find(s, d->request, err);
 	const uint32_t moment = d->request->value;
 	int pair[2];
 
@@ -320,7 +260,7 @@ int broker_do_hooks(struct broker_state *s, struct broker_deed *d, struct err *e
 /* By it CRI-O and podman know. */
 int broker_do_mark_oom(struct broker_state *s, struct broker_deed *d, struct err *err)
 {
-	const struct broker_container *c = find(s, d->request, err);
+	const struct broker_container *c = broker_container_find(s, d->request, err);
 	AUTO_FD int fd = -1;
 
 	if (!c)

@@ -20,8 +20,8 @@
 #define BROKER_MAX_FDS   2
 
 enum broker_op {
-	BROKER_ADD,     /* texts: id, bundle; value: the stub's pid. -> number, config.json */
-	BROKER_SHARE,   /* of a container; texts: its rootfs mounts */
+	BROKER_ADD, /* texts: id, bundle; value: the stub's pid. -> number, config.json */
+	BROKER_SHARE, /* of a container; texts: its rootfs mounts. -> once sealed, a socket for the outcome */
 	BROKER_UNSHARE, /* of a container */
 	BROKER_FORGET,  /* a container */
 	BROKER_HOOKS,   /* of a container; value: enum hooks_moment. -> a socket for the outcome */
@@ -70,6 +70,7 @@ int broker_mounts_decode(const struct broker_request *r, struct rootfs_mount out
 
 #define BROKER_REPLY_MAX_BYTES (8 + ERR_TEXT_BYTES)
 
+/* What comes by a socket for an outcome is replies, too: EINPROGRESS ones say what is being done, the last one before the end of file is it. */
 /* `status` code 0: done, with a value. At most BROKER_REPLY_MAX_BYTES; the length. */
 size_t broker_reply_encode(const struct err *status, uint32_t value,
 			   uint8_t out[BROKER_REPLY_MAX_BYTES]);

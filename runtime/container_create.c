@@ -120,11 +120,19 @@ static int host_side(struct container *c, const struct container_params *params,
 	if (!rc)
 		rc = load_spec(c, err);
 	if (!rc)
-		rc = broker_share(c->sandbox->broker, c->number, params->mounts, params->nmounts,
-				  err);
-	if (!rc)
 		rc = process_create(c, "", &params->io, init, err);
 	return rc;
+}
+
+static void on_shared(void *arg, const struct err *status)
+{
+	struct container_call *call = arg;
+	struct container *c = call->c;
+
+	if (status->code)
+		container_abandon(call, status);
+	else
+		sandbox_boot(c->sandbox, c->spec, c->stub_pid, on_booted, call);
 }
 
 static int container_new(struct sandbox *s, const struct container_params *params,
@@ -174,7 +182,7 @@ void container_create(struct sandbox *s, const struct container_params *params, 
 		fn(arg, &err);
 		return;
 	}
-	sandbox_boot(s, c->spec, c->stub_pid, on_booted, call);
+	broker_share(s->broker, c->number, params->mounts, params->nmounts, on_shared, call);
 }
 
 static void on_exec_attached(void *arg, const struct err *status)

@@ -148,26 +148,30 @@ void shared_tree_remove(const char *state_dir, const struct container_plan *plan
 		log_warn("remove the container's part of the shared tree: %s", err.text);
 }
 
-static int add_all(const char *state_dir, const struct container_plan *plan, struct err *err)
+static int add_all(const char *state_dir, const struct container_plan *plan,
+		   shared_tree_step_fn on_step, void *arg, struct err *err)
 {
 	AUTO_FREE char *rootfs = below(state_dir, STATE_SHARED_DIR, plan->rootfs_name);
 
 	if (!rootfs)
 		return err_set(err, ENOMEM, "share the rootfs");
+	on_step(arg, plan->rootfs_host);
 	int rc = bind_into(plan->rootfs_host, rootfs, true, plan->rootfs_readonly, err);
 	for (size_t i = 0; !rc && i < plan->nbinds; i++) {
 		const struct shared_bind *b = &plan->binds[i];
 		AUTO_FREE char *target = below(state_dir, STATE_SHARED_DIR, b->shared_name);
 
+		on_step(arg, b->host_path);
 		rc = target ? bind_into(b->host_path, target, b->recursive, b->readonly, err)
 			    : err_set(err, ENOMEM, "share '%s'", b->host_path);
 	}
 	return rc;
 }
 
-int shared_tree_add(const char *state_dir, const struct container_plan *plan, struct err *err)
+int shared_tree_add(const char *state_dir, const struct container_plan *plan,
+		    shared_tree_step_fn on_step, void *arg, struct err *err)
 {
-	int rc = add_all(state_dir, plan, err);
+	int rc = add_all(state_dir, plan, on_step, arg, err);
 
 	if (rc)
 		shared_tree_remove(state_dir, plan);

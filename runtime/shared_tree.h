@@ -28,9 +28,12 @@ int shared_tree_make(const char *state_dir, struct err *err) MUST_CHECK;
 /* Unmounts the tree, so that the state directory can be removed. What is not there is fine. */
 void shared_tree_unmake(const char *state_dir);
 
+/* What is bound next, which may take as long as the storage it is on. */
+typedef void (*shared_tree_step_fn)(void *arg, const char *source);
+
 /* Binds the container's rootfs and mounts. On failure nothing of the container stays in the tree. */
 int shared_tree_add(const char *state_dir, const struct container_plan *plan,
-		    struct err *err) MUST_CHECK;
+		    shared_tree_step_fn on_step, void *arg, struct err *err) MUST_CHECK;
 
 /* Unmounts and removes what shared_tree_add made. What is not there is fine. */
 void shared_tree_remove(const char *state_dir, const struct container_plan *plan);

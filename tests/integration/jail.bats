@@ -176,6 +176,41 @@ listed() {
 	ctr container delete "$pod"
 }
 
+@test "a container whose storage does not answer is alone in that" {
+	pod=$(new_id)
+	second=$(new_id)
+	dead=$BATS_TEST_TMPDIR/dead
+	mkdir "$dead"
+	ctr run -d --runtime $RUNTIME $BUSYBOX "$pod" sleep 600
+	"$BATS_TEST_DIRNAME/dead_storage.py" "$dead" >"$BATS_TEST_TMPDIR/mounted" &
+	server=$!
+	wait_for 10 grep -q mounted "$BATS_TEST_TMPDIR/mounted"
+	ctr run --rm --runtime $RUNTIME --annotation "io.kubernetes.cri.sandbox-id=$pod" \
+		--mount "type=bind,src=$dead/volume,dst=/v,options=rbind" $BUSYBOX "$second" true \
+		>"$BATS_TEST_TMPDIR/second" 2>&1 &
+	waiting=$!
+	wait_for 20 pgrep -x nacre-share
+	# the pod is served meanwhile
+	for round in 1 2; do
+		run timeout 20 ctr task exec --exec-id "e$round" "$pod" echo here
+		[ "$output" = here ]
+	done
+	pgrep -x nacre-share
+	# when the server is gone for good, so is the wait
+	kill "$server"
+	wait_for 20 sh -c "! pgrep -x nacre-share"
+	! wait "$waiting"
+	grep -q "bind '$dead/volume'" "$BATS_TEST_TMPDIR/second"
+	umount -l "$dead"
+	run ctr task exec --exec-id e3 "$pod" echo still
+	[ "$output" = still ]
+	ctr container delete "$second" || true
+	ctr task kill --signal SIGKILL "$pod"
+	wait_for 30 sh -c "ctr task ls | grep '$pod.*STOPPED'"
+	ctr task delete "$pod" || true
+	ctr container delete "$pod"
+}
+
 @test "a monitor that is taken over opens nothing, and dies of what is not on its list" {
 	monitor=$(listed monitor)
 	broker=$(listed broker)

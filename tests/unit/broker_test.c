@@ -14,9 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -43,6 +47,9 @@ struct world {
 	struct err why;
 };
 
+static int *
+	at_slow; /* how many wait at "/slow" (open_tree below), in memory that children have in common */
+
 static void on_hooks(void *arg, const struct err *why)
 {
 	struct world *w = arg;
@@ -56,6 +63,7 @@ static int begin(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 	struct err err = ERR_INIT;
 
+	*at_slow = 0;
 	assert_non_null(w);
 	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/broker-test-XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
@@ -101,6 +109,35 @@ static int add(struct world *w, const char *id, const char *bundle, pid_t stub, 
 	return broker_add(w->broker, id, bundle, stub, number, &config, &len, err);
 }
 
+/* --- mounts that are none ------------------------------------------------------------------------------------------ */
+
+/* These stand in front of the C library's: storage that never answers, storage that is broken, and all the rest. */
+int open_tree(int dirfd, const char *path, unsigned int flags)
+{
+	(void)flags;
+	if (strcmp(path, "/slow") == 0)
+		__atomic_add_fetch(at_slow, 1, __ATOMIC_SEQ_CST);
+	while (strcmp(path, "/slow") == 0)
+		(void)pause();
+	if (strcmp(path, "/broken") != 0)
+		return openat(dirfd, path, O_PATH | O_CLOEXEC);
+	errno = EIO;
+	return -1;
+}
+
+int mount_setattr(int dirfd, const char *path, unsigned int flags, struct mount_attr *attr,
+		  size_t size)
+{
+	(void)dirfd, (void)path, (void)flags, (void)attr, (void)size;
+	return 0;
+}
+
+int move_mount(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
+{
+	(void)from_fd, (void)from, (void)to_fd, (void)to, (void)flags;
+	return 0;
+}
+
 static void wait_for_answers(struct world *w, int n)
 {
 	struct err err = ERR_INIT;
@@ -128,7 +165,9 @@ static void test_containers(void **state)
 	assert_int_equal(broker_forget(w->broker, 0, &err), -ENOENT);
 	assert_int_equal(broker_unshare(w->broker, pod, &err), 0);
 	/* Once it is out of the tree another one may be of that id; it does not come back itself. */
-	assert_int_equal(broker_share(w->broker, pod, NULL, 0, &err), -EBUSY);
+	broker_share(w->broker, pod, NULL, 0, on_hooks, w);
+	assert_int_equal(w->answers, 1);
+	assert_int_equal(w->why.code, EBUSY);
 	assert_int_equal(add(w, "pod", first, 0, &again, &err), 0);
 	assert_int_not_equal(again, pod);
 	assert_int_equal(broker_forget(w->broker, pod, &err), 0);
@@ -193,6 +232,119 @@ static void test_sealed_userdata(void **state)
 	assert_int_equal(add(w, "second", second, 0, &number, &err), 0);
 	assert_int_equal(add(w, "link", linked, 0, &number, &err), -ELOOP);
 	assert_int_equal(add(w, "out", outside, 0, &number, &err), -EPERM);
+}
+
+#define BIND(source)                                                                               \
+	",\"mounts\":[{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"" source              \
+	"\",\"options\":[\"bind\"]}]"
+
+/* A container of the pod with a bind, in a pod that is sealed if it was not. */
+static uint32_t add_second(struct world *w, const char *id, const char *config)
+{
+	AUTO_FREE char *first = make_bundle(w, "b/pod", BUNDLE_CONFIG(""));
+	AUTO_FREE char *where = str_printf("b/%s", id);
+	AUTO_FREE char *bundle = make_bundle(w, where, config);
+	AUTO_FREE char *rootfs = str_printf("%s/rootfs", bundle);
+	struct err err = ERR_INIT;
+	uint32_t number = 0;
+
+	if (add(w, "pod", first, 0, &number, &err) == 0)
+		assert_int_equal(broker_seal(w->broker, 1, &err), 0);
+	assert_int_equal(path_mkdirs(AT_FDCWD, rootfs, 0755, &err), 0);
+	if (add(w, id, bundle, 0, &number, &err))
+		fail_msg("%s", err.text);
+	return number;
+}
+
+/* Where a container is in the shared tree, or would be. */
+static bool is_shared(const struct world *w, const char *id)
+{
+	AUTO_FREE char *path = str_printf("%s/%s/%s", w->state_dir, STATE_SHARED_DIR, id);
+
+	return access(path, F_OK) == 0;
+}
+
+static void wait_until_slow(struct world *w, int n)
+{
+	struct err err = ERR_INIT;
+
+	for (int i = 0; i < 1000 && __atomic_load_n(at_slow, __ATOMIC_SEQ_CST) < n; i++)
+		assert_int_equal(loop_step(w->loop, 10, &err), 0);
+	assert_int_equal(__atomic_load_n(at_slow, __ATOMIC_SEQ_CST), n);
+}
+
+/* Others are served while the storage of one does not answer. */
+static void test_slow_storage(void **state)
+{
+	struct world *w = *state;
+	const uint32_t slow = add_second(w, "slow", BUNDLE_CONFIG(OF_POD("pod") BIND("/slow")));
+	const uint32_t good = add_second(w, "good", BUNDLE_CONFIG(OF_POD("pod") BIND("/")));
+	AUTO_FREE char *again = str_printf("%s/b/slow", w->dir);
+	struct err err = ERR_INIT;
+	uint32_t number = 0;
+
+	broker_share(w->broker, slow, NULL, 0, on_hooks, w);
+	broker_share(w->broker, good, NULL, 0, on_hooks, w);
+	wait_for_answers(w, 1);
+	if (w->why.code)
+		fail_msg("%s", w->why.text);
+	assert_true(is_shared(w, "good"));
+	assert_int_equal(broker_unshare(w->broker, 99, &err), -ENOENT);
+	broker_share(w->broker, slow, NULL, 0, on_hooks, w);
+	assert_int_equal(w->why.code, EBUSY);
+	/* It lets go when it is told to. */
+	wait_until_slow(w, 1);
+	assert_int_equal(broker_unshare(w->broker, slow, &err), 0);
+	wait_for_answers(w, 3);
+	assert_int_equal(w->why.code, EIO);
+	assert_non_null(strstr(w->why.text, "share '/slow'"));
+	assert_false(is_shared(w, "slow"));
+	assert_int_equal(add(w, "slow", again, 0, &number, &err), 0);
+	broker_share(w->broker, number, NULL, 0, on_hooks, w);
+	assert_int_equal(broker_forget(w->broker, number, &err), 0);
+	wait_for_answers(w, 4);
+	assert_int_equal(broker_forget(w->broker, number, &err), -ENOENT);
+}
+
+static void test_storage_is_given_up(void **state)
+{
+	struct world *w = *state;
+	const uint32_t slow = add_second(w, "slow", BUNDLE_CONFIG(OF_POD("pod") BIND("/slow")));
+	struct err err = ERR_INIT;
+
+	w->broker->share_ms = 2000;
+	broker_share(w->broker, slow, NULL, 0, on_hooks, w);
+	wait_for_answers(w, 1);
+	assert_int_equal(w->why.code, ETIMEDOUT);
+	assert_non_null(strstr(w->why.text, "share '/slow': not done within 2 s"));
+	assert_int_equal(broker_forget(w->broker, slow, &err), 0);
+}
+
+static void test_storage_is_waited_for_no_more(void **state)
+{
+	struct world *w = *state;
+	const uint32_t slow = add_second(w, "slow", BUNDLE_CONFIG(OF_POD("pod") BIND("/slow")));
+
+	broker_share(w->broker, slow, NULL, 0, on_hooks, w);
+	broker_close_hooks(w->broker);
+	assert_int_equal(w->answers, 1);
+	assert_int_equal(w->why.code, ECANCELED);
+}
+
+static void test_broken_storage(void **state)
+{
+	struct world *w = *state;
+	const uint32_t broken =
+		add_second(w, "broken", BUNDLE_CONFIG(OF_POD("pod") BIND("/broken")));
+
+	broker_share(w->broker, broken, NULL, 0, on_hooks, w);
+	wait_for_answers(w, 1);
+	assert_int_equal(w->why.code, EIO);
+	assert_non_null(strstr(w->why.text, "bind '/broken'"));
+	assert_false(is_shared(w, "broken"));
+	broker_share(w->broker, broken, NULL, 0, on_hooks, w);
+	wait_for_answers(w, 2);
+	assert_int_equal(w->why.code, EIO);
 }
 
 static void test_hooks(void **state)
@@ -369,6 +521,28 @@ static void test_garbage(void **state)
 	assert_int_equal(rmdir(w->state_dir), 0);
 }
 
+/* Whoever asked knows what it was about; an answer that comes late is nobody's. */
+static void test_silence(void **state)
+{
+	const struct timeval soon = {.tv_usec = 100000};
+	struct world *w = *state;
+	struct stdio_host h = STDIO_HOST_INIT;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(setsockopt(w->broker->sock, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)),
+			 0);
+	assert_int_equal(kill(broker_pid(w->broker), SIGSTOP), 0);
+	assert_int_equal(broker_open_stream(w->broker, "file:///nfs/x", false, &h, &err),
+			 -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "open-stream 'file:///nfs/x'"));
+	assert_int_equal(broker_unshare(w->broker, 1, &err), -ENOTCONN);
+	assert_int_equal(kill(broker_pid(w->broker), SIGKILL), 0);
+	for (int i = 0; i < 100 && !w->lost; i++)
+		assert_int_equal(loop_step(w->loop, 5000, &err), 0);
+	assert_int_equal(w->lost, 1);
+	assert_int_equal(rmdir(w->state_dir), 0);
+}
+
 static void test_too_long_a_request(void **state)
 {
 	struct world *w = *state;
@@ -392,15 +566,24 @@ int main(void)
 		WITH_WORLD(test_containers),
 		WITH_WORLD(test_sealed),
 		WITH_WORLD(test_sealed_userdata),
+		WITH_WORLD(test_slow_storage),
+		WITH_WORLD(test_storage_is_given_up),
+		WITH_WORLD(test_storage_is_waited_for_no_more),
+		WITH_WORLD(test_broken_storage),
 		WITH_WORLD(test_hooks),
 		WITH_WORLD(test_hooks_are_cut_short),
 		WITH_WORLD(test_streams),
 		WITH_WORLD(test_logs_of_a_guest),
 		WITH_WORLD(test_connections),
 		WITH_WORLD(test_garbage),
+		WITH_WORLD(test_silence),
 		WITH_WORLD(test_too_long_a_request),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	at_slow = mmap(NULL, sizeof(*at_slow), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	if (at_slow == MAP_FAILED)
+		return EXIT_FAILURE;
 	return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
 }
