@@ -451,6 +451,9 @@ FAKE_DRIVER_TESTS := \
 	$(NET_TESTS) \
 	$(VSOCK_GUEST_TESTS)
 
+SANDBOX_WORLD_TESTS := \
+	sandbox_test
+
 TTRPC_WORLD_TESTS := \
 	ttrpc_test \
 	ttrpc_wire_test
@@ -527,6 +530,7 @@ $(FAKE_DRIVER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fake_driver.o
 $(FS_CLIENT_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/fs_client.o
 $(BROKER_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/broker_fixture.o
 $(NETNS_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/netns.o
+$(SANDBOX_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/sandbox_world.o
 $(TTRPC_WORLD_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/ttrpc_world.o
 $(NET_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/net_fixture.o
 $(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o

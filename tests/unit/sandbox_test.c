@@ -1,6 +1,6 @@
 /*
- * Sandbox, containers, processes and the Task service over them, against an agent that is played here: every answer comes when and
- * as the test says, garbage too.
+ * Sandbox, containers, processes and the Task service over them, against an agent that is played (sandbox_world.h): every answer
+ * comes when and as the test says, garbage too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,329 +32,29 @@
 #include "runtime/task_service.h"
 #include "runtime/vcpus.h"
 #include "tests/unit/broker_fixture.h"
-
-enum method {
-	START,
-	WAIT,
-	SIGNAL,
-	DELETE,
-	DELETE_EXEC,
-	RESIZE,
-	PAUSE,
-	RESUME,
-	UPDATE,
-	VCPUS,
-	SHUTDOWN,
-	METHODS
-};
-
-struct world {
-	struct loop *loop;
-	struct sandbox *sandbox;
-	struct ttrpc_conn *agent; /* the agent's side */
-	struct ttrpc_request *asked[METHODS];
-	uint32_t signo, vcpus;
-	/* What happened, in order: S start answered, O an OOM kill, x exec's exit, X init's exit, D deleted, ! an error */
-	char story[32];
-	int code; /* of the last callback */
-	struct task_service service;
-	struct task_client *client; /* the Task service's side */
-	struct ttrpc_conn *caller;
-	int answers, answer_code;
-	Containerd__Status status;
-};
-
-static void tell(struct world *w, char what)
-{
-	size_t n = strlen(w->story);
-
-	assert_true(n + 1 < sizeof(w->story));
-	w->story[n] = what;
-}
-
-static void keep(struct world *w, enum method m, struct ttrpc_request *req)
-{
-	assert_null(w->asked[m]);
-	w->asked[m] = req;
-}
-
-#define KEEP(name, method)                                                                         \
-	static void name(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)       \
-	{                                                                                          \
-		(void)p;                                                                           \
-		(void)len;                                                                         \
-		keep(arg, method, req);                                                            \
-	}
-
-KEEP(on_start, START)
-KEEP(on_wait, WAIT)
-KEEP(on_delete, DELETE)
-KEEP(on_delete_exec, DELETE_EXEC)
-KEEP(on_resize, RESIZE)
-KEEP(on_pause, PAUSE)
-KEEP(on_resume, RESUME)
-KEEP(on_update, UPDATE)
-KEEP(on_goodbye, SHUTDOWN)
-
-static void on_vcpus(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)
-{
-	struct world *w = arg;
-	Nacre__Agent__V1__OnlineVcpusRequest *m =
-		nacre__agent__v1__online_vcpus_request__unpack(NULL, len, p);
-
-	assert_non_null(m);
-	w->vcpus = m->count;
-	nacre__agent__v1__online_vcpus_request__free_unpacked(m, NULL);
-	keep(w, VCPUS, req);
-}
-
-static void on_signal(void *arg, struct ttrpc_request *req, const uint8_t *p, size_t len)
-{
-	struct world *w = arg;
-	Nacre__Agent__V1__SignalRequest *m = nacre__agent__v1__signal_request__unpack(NULL, len, p);
-
-	assert_non_null(m);
-	w->signo = m->signal;
-	nacre__agent__v1__signal_request__free_unpacked(m, NULL);
-	keep(w, SIGNAL, req);
-}
-
-static const struct ttrpc_method agent_methods[] = {
-	{"nacre.agent.v1.Agent", "StartProcess", on_start},
-	{"nacre.agent.v1.Agent", "WaitProcess", on_wait},
-	{"nacre.agent.v1.Agent", "SignalProcess", on_signal},
-	{"nacre.agent.v1.Agent", "DeleteContainer", on_delete},
-	{"nacre.agent.v1.Agent", "DeleteProcess", on_delete_exec},
-	{"nacre.agent.v1.Agent", "ResizePty", on_resize},
-	{"nacre.agent.v1.Agent", "PauseContainer", on_pause},
-	{"nacre.agent.v1.Agent", "ResumeContainer", on_resume},
-	{"nacre.agent.v1.Agent", "UpdateContainer", on_update},
-	{"nacre.agent.v1.Agent", "OnlineVcpus", on_vcpus},
-	{"nacre.agent.v1.Agent", "Shutdown", on_goodbye},
-	{NULL, NULL, NULL},
-};
-
-static void on_exit_hook(void *arg, const struct process *p)
-{
-	tell(arg, process_is_init(p) ? 'X' : 'x');
-}
-
-static void on_oom_hook(void *arg, const struct container *c)
-{
-	(void)c;
-	tell(arg, 'O');
-}
-
-static void on_lost(void *arg, const struct err *why)
-{
-	(void)arg;
-	(void)why;
-}
-
-static void on_close(void *arg, struct ttrpc_conn *conn, const struct err *why)
-{
-	(void)arg;
-	(void)conn;
-	(void)why;
-}
-
-static void on_client_close(void *arg, struct ttrpc_conn *conn, const struct err *why)
-{
-	(void)conn;
-	(void)why;
-	task_client_gone(arg);
-}
-
-static void on_shutdown(void *arg)
-{
-	tell(arg, 'E');
-}
-
-static void settle(struct world *w)
-{
-	struct err err = ERR_INIT;
-
-	for (int i = 0; i < 20; i++)
-		assert_int_equal(loop_step(w->loop, 0, &err), 0);
-}
-
-static void connect_agent(struct world *w)
-{
-	struct err err = ERR_INIT;
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	assert_int_equal(agent_client_create(w->loop, fds[0], on_lost, w, &w->sandbox->agent, &err),
-			 0);
-	const struct ttrpc_conn_params p = {.loop = w->loop,
-					    .fd = fds[1],
-					    .methods = agent_methods,
-					    .arg = w,
-					    .on_close = on_close};
-	assert_int_equal(ttrpc_conn_create(&p, &w->agent, &err), 0);
-}
-
-static void connect_caller(struct world *w)
-{
-	struct err err = ERR_INIT;
-	int fds[2];
-
-	w->service =
-		(struct task_service){.sandbox = w->sandbox, .on_shutdown = on_shutdown, .arg = w};
-	w->client = calloc(1, sizeof(*w->client));
-	assert_non_null(w->client);
-	w->client->service = &w->service;
-	w->client->pid = 4711;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	const struct ttrpc_conn_params serve = {.loop = w->loop,
-						.fd = fds[0],
-						.methods = task_methods,
-						.arg = w->client,
-						.on_close = on_client_close};
-	const struct ttrpc_conn_params call = {
-		.loop = w->loop, .fd = fds[1], .arg = w, .on_close = on_close};
-	assert_int_equal(ttrpc_conn_create(&serve, &w->client->conn, &err), 0);
-	assert_int_equal(ttrpc_conn_create(&call, &w->caller, &err), 0);
-}
-
-static int begin(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-	struct err err = ERR_INIT;
-	const struct sandbox_hooks hooks = {
-		.on_exit = on_exit_hook, .on_oom = on_oom_hook, .arg = w};
-
-	assert_non_null(w);
-	assert_int_equal(loop_create(&w->loop, &err), 0);
-	assert_int_equal(sandbox_create(w->loop, "sb", "/nonexistent", &hooks, &w->sandbox, &err),
-			 0);
-	w->sandbox->state = SANDBOX_READY;
-	w->sandbox->vmm_pid = 99;
-	connect_agent(w);
-	connect_caller(w);
-	*state = w;
-	return 0;
-}
-
-static int end(void **state)
-{
-	struct world *w = *state;
-
-	ttrpc_conn_destroy(w->caller);
-	ttrpc_conn_destroy(w->client->conn);
-	task_client_gone(w->client);
-	free(w->client);
-	sandbox_destroy(w->sandbox);
-	ttrpc_conn_destroy(w->agent);
-	loop_destroy(w->loop);
-	free(w);
-	return 0;
-}
-
-static void on_plain(void *arg, const struct err *status)
-{
-	struct world *w = arg;
-
-	w->code = status->code;
-	if (status->code)
-		tell(w, '!');
-}
-
-static void on_started(void *arg, const struct err *status)
-{
-	on_plain(arg, status);
-	if (!status->code)
-		tell(arg, 'S');
-}
-
-static void on_deleted(void *arg, const struct err *status)
-{
-	on_plain(arg, status);
-	if (!status->code)
-		tell(arg, 'D');
-}
-
-static struct process *new_process(struct world *w, struct container *c, const char *exec_id)
-{
-	const struct process_io io = {.terminal = false};
-	struct process *p = NULL;
-	struct err err = ERR_INIT;
-
-	assert_int_equal(process_create(c, exec_id, &io, &p, &err), 0);
-	process_attach(p, on_plain, w);
-	settle(w);
-	assert_int_equal(p->state, PROCESS_CREATED);
-	return p;
-}
-
-/* A container as container_create leaves it, without mounts. */
-static struct container *new_container(struct world *w)
-{
-	struct container *c = calloc(1, sizeof(*c));
-
-	assert_non_null(c);
-	c->refs = 1;
-	c->sandbox = w->sandbox;
-	c->id = strdup("c");
-	c->bundle = strdup("/b");
-	sandbox_link(w->sandbox, c);
-	c->init = new_process(w, c, "");
-	return c;
-}
-
-static struct ttrpc_request *take(struct world *w, enum method m)
-{
-	struct ttrpc_request *req = w->asked[m];
-
-	assert_non_null(req);
-	w->asked[m] = NULL;
-	return req;
-}
-
-static void answer_empty(struct world *w, enum method m)
-{
-	ttrpc_reply(take(w, m), "", 0);
-	settle(w);
-}
-
-static void answer_exit(struct world *w, struct ttrpc_request *req, uint32_t status)
-{
-	Nacre__Agent__V1__WaitResponse r = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
-	uint8_t packed[32];
-
-	r.exit_status = status;
-	ttrpc_reply(req, packed, nacre__agent__v1__wait_response__pack(&r, packed));
-	settle(w);
-}
-
-static void start(struct world *w, struct process *p)
-{
-	process_start(p, on_started, w);
-	settle(w);
-	answer_empty(w, START);
-}
+#include "tests/unit/sandbox_world.h"
 
 static void test_life(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
-	start(w, c->init);
+	world_start(w, c->init);
 	assert_int_equal(c->init->state, PROCESS_RUNNING);
-	process_start(c->init, on_started, w);
+	process_start(c->init, world_on_started, w);
 	assert_int_equal(w->code, EBUSY);
-	container_delete(c, on_deleted, w);
+	container_delete(c, world_on_deleted, w);
 	assert_int_equal(w->code, EBUSY);
-	answer_exit(w, take(w, WAIT), 3);
+	world_answer_exit(w, world_take(w, WAIT), 3);
 	assert_int_equal(c->init->state, PROCESS_STOPPED);
 	assert_int_equal(c->init->exit_status, 3);
-	process_start(c->init, on_started, w);
+	process_start(c->init, world_on_started, w);
 	assert_int_equal(w->code, EBUSY);
-	process_signal(c->init, SIGTERM, false, on_plain, w);
+	process_signal(c->init, SIGTERM, false, world_on_plain, w);
 	assert_int_equal(w->code, ESRCH);
-	container_delete(c, on_deleted, w);
-	settle(w);
-	answer_empty(w, DELETE);
+	container_delete(c, world_on_deleted, w);
+	world_settle(w);
+	world_answer_empty(w, DELETE);
 	assert_null(w->sandbox->containers);
 	assert_string_equal(w->story, "S!!X!!D");
 }
@@ -363,7 +63,7 @@ static void test_life(void **state)
 static void test_oom_marker(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 	char dir[] = "/tmp/sandbox-test-XXXXXX";
 	Nacre__Agent__V1__WaitResponse r = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
 	uint8_t packed[32];
@@ -372,11 +72,11 @@ static void test_oom_marker(void **state)
 	assert_non_null(mkdtemp(dir));
 	broker_fixture_give(w->loop, c, dir, BUNDLE_CONFIG(""));
 	AUTO_FREE char *marker = str_printf("%s/oom", dir);
-	start(w, c->init);
+	world_start(w, c->init);
 	r.exit_status = 137;
 	r.oom_killed = true;
-	ttrpc_reply(take(w, WAIT), packed, nacre__agent__v1__wait_response__pack(&r, packed));
-	settle(w);
+	ttrpc_reply(world_take(w, WAIT), packed, nacre__agent__v1__wait_response__pack(&r, packed));
+	world_settle(w);
 	assert_string_equal(w->story, "SOX");
 	assert_int_equal(access(marker, F_OK), 0);
 	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
@@ -386,28 +86,28 @@ static void test_oom_marker(void **state)
 static void test_exit_before_start_is_answered(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
-	process_start(c->init, on_started, w);
-	settle(w);
-	answer_exit(w, take(w, WAIT), 0);
+	process_start(c->init, world_on_started, w);
+	world_settle(w);
+	world_answer_exit(w, world_take(w, WAIT), 0);
 	assert_string_equal(w->story, "");
-	answer_empty(w, START);
+	world_answer_empty(w, START);
 	assert_string_equal(w->story, "SX");
 }
 
 static void test_init_exits_last(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
-	struct ttrpc_request *init_wait = take(w, WAIT);
+	struct container *c = world_container(w);
+	struct ttrpc_request *init_wait = world_take(w, WAIT);
 
-	start(w, c->init);
-	c->execs = new_process(w, c, "e");
-	start(w, c->execs);
-	answer_exit(w, init_wait, 0);
+	world_start(w, c->init);
+	c->execs = world_process(w, c, "e");
+	world_start(w, c->execs);
+	world_answer_exit(w, init_wait, 0);
 	assert_string_equal(w->story, "SS");
-	answer_exit(w, take(w, WAIT), 0);
+	world_answer_exit(w, world_take(w, WAIT), 0);
 	assert_string_equal(w->story, "SSxX");
 }
 
@@ -415,7 +115,7 @@ static void test_init_exits_last(void **state)
 static void test_failing_poststart_stops(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 	char dir[] = "/tmp/sandbox-test-XXXXXX";
 	struct err err = ERR_INIT;
 
@@ -423,15 +123,15 @@ static void test_failing_poststart_stops(void **state)
 	broker_fixture_give(
 		w->loop, c, dir,
 		BUNDLE_CONFIG(",\"hooks\":{\"poststart\":[{\"path\":\"/bin/false\"}]}"));
-	start(w, c->init);
-	container_delete(c, on_plain, w);
+	world_start(w, c->init);
+	container_delete(c, world_on_plain, w);
 	assert_int_equal(w->code, EBUSY);
 	while (!w->asked[SIGNAL])
 		assert_int_equal(loop_step(w->loop, 5000, &err), 0);
 	assert_int_equal(w->signo, SIGKILL);
-	answer_empty(w, SIGNAL);
+	world_answer_empty(w, SIGNAL);
 	assert_string_equal(w->story, "!");
-	answer_exit(w, take(w, WAIT), 137);
+	world_answer_exit(w, world_take(w, WAIT), 137);
 	assert_string_equal(w->story, "!X!");
 	assert_int_equal(w->code, ECHILD);
 	assert_int_equal(c->init->state, PROCESS_STOPPED);
@@ -441,13 +141,13 @@ static void test_failing_poststart_stops(void **state)
 static void test_created_can_be_deleted(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
-	container_delete(c, on_deleted, w);
-	container_delete(c, on_deleted, w);
+	container_delete(c, world_on_deleted, w);
+	container_delete(c, world_on_deleted, w);
 	assert_int_equal(w->code, EBUSY);
-	settle(w);
-	answer_empty(w, DELETE);
+	world_settle(w);
+	world_answer_empty(w, DELETE);
 	assert_string_equal(w->story, "!XD");
 	assert_null(w->sandbox->containers);
 }
@@ -470,14 +170,14 @@ static void test_hostile_answers(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct world *w = NULL;
 
-		(void)begin((void **)&w);
-		struct container *c = new_container(w);
-		start(w, c->init);
-		ttrpc_reply(take(w, WAIT), cases[i].payload, cases[i].len);
-		settle(w);
+		(void)world_begin((void **)&w);
+		struct container *c = world_container(w);
+		world_start(w, c->init);
+		ttrpc_reply(world_take(w, WAIT), cases[i].payload, cases[i].len);
+		world_settle(w);
 		if (c->init->exit_status != cases[i].status || c->init->state != PROCESS_STOPPED)
 			fail_msg("%s: %u", cases[i].name, c->init->exit_status);
-		(void)end((void **)&w);
+		(void)world_end((void **)&w);
 	}
 	(void)state;
 }
@@ -485,11 +185,11 @@ static void test_hostile_answers(void **state)
 static void test_kill_ends_it(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
-	start(w, c->init);
+	world_start(w, c->init);
 	w->sandbox->kill_timeout_ms = 1;
-	process_signal(c->init, SIGKILL, true, on_plain, w);
+	process_signal(c->init, SIGKILL, true, world_on_plain, w);
 	while (w->sandbox->state == SANDBOX_READY)
 		assert_int_equal(loop_step(w->loop, 5000, NULL), 0);
 }
@@ -497,13 +197,13 @@ static void test_kill_ends_it(void **state)
 static void test_lost_guest(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
-	start(w, c->init);
+	world_start(w, c->init);
 	memset(w->asked, 0, sizeof(w->asked));
 	ttrpc_conn_destroy(w->agent);
 	w->agent = NULL;
-	settle(w);
+	world_settle(w);
 	assert_int_equal(c->init->exit_status, 137);
 	assert_string_equal(w->story, "SX");
 }
@@ -530,7 +230,7 @@ static void rpc(struct world *w, const char *service, const char *method, const 
 	m.id = (char *)(uintptr_t)id;
 	size_t len = containerd__state_request__pack(&m, packed);
 	ttrpc_call(w->caller, service, method, packed, len, 0, on_rpc, w);
-	settle(w);
+	world_settle(w);
 }
 
 static void test_task_service(void **state)
@@ -548,7 +248,7 @@ static void test_task_service(void **state)
 		{"Stats", "c", ENOSYS},
 	};
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *service = i % 2 ? TASK_SERVICE_V2 : TASK_SERVICE_V3;
@@ -566,8 +266,8 @@ static void test_task_service(void **state)
 	assert_int_equal(w->answers, before);
 	rpc(w, TASK_SERVICE_V2, "State", "c");
 	assert_int_equal(w->status, CONTAINERD__STATUS__CREATED);
-	start(w, c->init);
-	answer_exit(w, take(w, WAIT), 7);
+	world_start(w, c->init);
+	world_answer_exit(w, world_take(w, WAIT), 7);
 	assert_int_equal(w->answers, before + 2);
 	/* Shutdown was not meant while the container was there. */
 	assert_string_equal(w->story, "SX");
@@ -576,59 +276,59 @@ static void test_task_service(void **state)
 static void test_stub_takes_its_workload_along(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
 	rpc(w, NACRE_MONITOR_SERVICE, "Attach", "c");
 	assert_int_equal(w->answer_code, 0);
 	assert_int_equal(process_host_pid(c->init), 4711);
 	rpc(w, NACRE_MONITOR_SERVICE, "Attach", "c");
 	assert_int_equal(w->answer_code, EEXIST);
-	start(w, c->init);
+	world_start(w, c->init);
 	ttrpc_conn_destroy(w->caller);
 	w->caller = NULL;
-	settle(w);
+	world_settle(w);
 	assert_int_equal(w->signo, SIGKILL);
-	answer_empty(w, SIGNAL);
+	world_answer_empty(w, SIGNAL);
 }
 
 static void test_pause(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
-	start(w, c->init);
+	world_start(w, c->init);
 	rpc(w, TASK_SERVICE_V2, "Resume", "c");
 	assert_int_equal(w->answer_code, EBUSY);
 	rpc(w, TASK_SERVICE_V2, "Pause", "c");
 	rpc(w, TASK_SERVICE_V2, "State", "c");
 	assert_int_equal(w->status, CONTAINERD__STATUS__RUNNING); /* until the agent says so */
-	answer_empty(w, PAUSE);
+	world_answer_empty(w, PAUSE);
 	assert_int_equal(w->answer_code, 0);
 	rpc(w, TASK_SERVICE_V2, "State", "c");
 	assert_int_equal(w->status, CONTAINERD__STATUS__PAUSED);
-	container_exec(c, "e", "{}", 2, &(const struct process_io){0}, on_plain, w);
+	container_exec(c, "e", "{}", 2, &(const struct process_io){0}, world_on_plain, w);
 	assert_int_equal(w->code, EBUSY);
 	rpc(w, TASK_SERVICE_V2, "Pause", "c");
 	assert_int_equal(w->answer_code, EBUSY);
 	rpc(w, TASK_SERVICE_V2, "Resume", "c");
-	ttrpc_fail(take(w, RESUME), TTRPC_INTERNAL, "no");
-	settle(w);
+	ttrpc_fail(world_take(w, RESUME), TTRPC_INTERNAL, "no");
+	world_settle(w);
 	assert_true(c->paused);
 	rpc(w, TASK_SERVICE_V2, "Resume", "c");
-	answer_empty(w, RESUME);
+	world_answer_empty(w, RESUME);
 	assert_false(c->paused);
 	/* One that ended while it was paused is stopped. */
 	rpc(w, TASK_SERVICE_V2, "Pause", "c");
-	answer_empty(w, PAUSE);
-	answer_exit(w, take(w, WAIT), 137);
+	world_answer_empty(w, PAUSE);
+	world_answer_exit(w, world_take(w, WAIT), 137);
 	rpc(w, TASK_SERVICE_V2, "State", "c");
 	assert_int_equal(w->status, CONTAINERD__STATUS__STOPPED);
 }
 
 static void update(struct world *w, struct container *c, const char *json)
 {
-	container_update(c, json, strlen(json), on_plain, w);
-	settle(w);
+	container_update(c, json, strlen(json), world_on_plain, w);
+	world_settle(w);
 }
 
 /* What the guest was told is remembered only when it agreed, and the vCPUs follow the sum of the quotas. */
@@ -636,7 +336,7 @@ static void test_update(void **state)
 {
 	static const char spec[] = "{\"linux\":{\"resources\":{\"cpu\":{\"quota\":100000}}}}";
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 	struct err err = ERR_INIT;
 
 	assert_int_equal(oci_parse(spec, strlen(spec), "config.json", &c->spec, &err), 0);
@@ -646,32 +346,32 @@ static void test_update(void **state)
 	*w->sandbox->vm =
 		(struct vm_config){.vcpus = 1, .boot_vcpus = 1, .max_vcpus = 3, .memory_mib = 164};
 	w->sandbox->vcpus = (struct vcpus){.online = 1, .by_quota = 1};
-	start(w, c->init);
+	world_start(w, c->init);
 
 	update(w, c, "{\"memory\":{\"limit\":104857601}}");
 	assert_int_equal(w->code, EINVAL);
 	assert_null(w->asked[UPDATE]);
 	update(w, c, "{\"memory\":{\"limit\":104857600}}");
-	answer_empty(w, UPDATE);
+	world_answer_empty(w, UPDATE);
 	assert_int_equal(w->code, 0);
 	assert_int_equal(c->spec->resources.memory_limit_bytes, 104857600);
 	assert_null(w->asked[VCPUS]);
 
 	update(w, c, "{\"cpu\":{\"quota\":200001}}");
-	ttrpc_fail(take(w, UPDATE), TTRPC_INTERNAL, "no");
-	settle(w);
+	ttrpc_fail(world_take(w, UPDATE), TTRPC_INTERNAL, "no");
+	world_settle(w);
 	assert_int_equal(c->spec->resources.cpu_quota_us, 100000);
 	update(w, c, "{\"cpu\":{\"quota\":100001}}");
-	answer_empty(w, UPDATE);
-	answer_empty(w, VCPUS);
+	world_answer_empty(w, UPDATE);
+	world_answer_empty(w, VCPUS);
 	assert_int_equal(w->vcpus, 2);
 	update(w, c, "{\"cpu\":{\"quota\":9223372036854775807,\"period\":1}}");
-	answer_empty(w, UPDATE);
-	answer_empty(w, VCPUS);
+	world_answer_empty(w, UPDATE);
+	world_answer_empty(w, VCPUS);
 	assert_int_equal(w->vcpus, 3);
 	update(w, c, "{\"cpu\":{\"quota\":-1}}");
-	answer_empty(w, UPDATE);
-	answer_empty(w, VCPUS);
+	world_answer_empty(w, UPDATE);
+	world_answer_empty(w, VCPUS);
 	assert_int_equal(w->vcpus, 1);
 	update(w, c, "[]");
 	assert_int_equal(w->code, EINVAL);
@@ -696,13 +396,13 @@ static void test_vcpu_plug(void **state)
 	w->sandbox->vcpus = (struct vcpus){.online = 1, .by_quota = 1};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		vcpus_plug(w->sandbox, cases[i].idx, cases[i].online);
-		settle(w);
+		world_settle(w);
 		if (!!w->asked[VCPUS] != !!cases[i].count)
 			fail_msg("case %zu", i);
 		if (!cases[i].count)
 			continue;
 		assert_int_equal(w->vcpus, cases[i].count);
-		answer_empty(w, VCPUS);
+		world_answer_empty(w, VCPUS);
 	}
 }
 
@@ -710,45 +410,45 @@ static void test_vcpu_plug(void **state)
 static void test_powerdown(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
-	struct ttrpc_request *init_wait = take(w, WAIT);
+	struct container *c = world_container(w);
+	struct ttrpc_request *init_wait = world_take(w, WAIT);
 
-	start(w, c->init);
-	c->execs = new_process(w, c, "e");
-	start(w, c->execs);
+	world_start(w, c->init);
+	c->execs = world_process(w, c, "e");
+	world_start(w, c->execs);
 	powerdown_begin(w->sandbox);
 	powerdown_begin(w->sandbox);
-	settle(w);
+	world_settle(w);
 	assert_int_equal(w->signo, SIGTERM);
-	answer_empty(w, SIGNAL);
-	answer_exit(w, take(w, WAIT), 0);
+	world_answer_empty(w, SIGNAL);
+	world_answer_exit(w, world_take(w, WAIT), 0);
 	assert_string_equal(w->story, "SSx");
 	assert_null(w->asked[SHUTDOWN]);
 	assert_int_equal(w->sandbox->state, SANDBOX_READY);
-	answer_exit(w, init_wait, 143);
+	world_answer_exit(w, init_wait, 143);
 	assert_string_equal(w->story, "SSxX");
 	assert_int_equal(w->sandbox->state, SANDBOX_STOPPING);
-	answer_empty(w, SHUTDOWN);
+	world_answer_empty(w, SHUTDOWN);
 }
 
 /* Nobody to wait for, and somebody who does not listen: the timer is not waited for here, only that there is one. */
 static void test_powerdown_ends(void **state)
 {
 	struct world *w = *state;
-	struct container *c = new_container(w);
+	struct container *c = world_container(w);
 
-	start(w, c->init);
+	world_start(w, c->init);
 	powerdown_begin(w->sandbox);
-	settle(w);
-	ttrpc_fail(take(w, SIGNAL), TTRPC_INTERNAL, "no");
-	settle(w);
+	world_settle(w);
+	ttrpc_fail(world_take(w, SIGNAL), TTRPC_INTERNAL, "no");
+	world_settle(w);
 	assert_non_null(w->sandbox->powerdown_timer);
 	assert_null(w->asked[SHUTDOWN]);
 	assert_int_equal(loop_arm(w->sandbox->powerdown_timer, 1), 0);
 	while (!w->asked[SHUTDOWN])
-		settle(w);
+		world_settle(w);
 	assert_null(w->sandbox->powerdown_timer);
-	answer_empty(w, SHUTDOWN);
+	world_answer_empty(w, SHUTDOWN);
 }
 
 /* Refused for want of a kernel, again and again: what the first try took is not taken twice (leak checkers see it). */
@@ -771,7 +471,7 @@ static void test_prepare_fails_twice(void **state)
 	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
 }
 
-#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, world_begin, world_end)
 
 int main(void)
 {
