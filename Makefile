@@ -300,6 +300,7 @@ AGENT := \
 	agent/devices.o \
 	agent/exec_path.o \
 	agent/guest_setup.o \
+	agent/kernel_words.o \
 	agent/mount_options.o \
 	agent/mounts.o \
 	agent/network_apply.o \
@@ -389,6 +390,7 @@ UNIT_TESTS := \
 	net_test \
 	net_tx_test \
 	probe_test \
+	process_end_test \
 	qmp_client_test \
 	qmp_backends_test \
 	qmp_test \
@@ -413,6 +415,7 @@ UNIT_TESTS := \
 BROKER_TESTS := \
 	broker_test \
 	hostile_agent_test \
+	process_end_test \
 	sandbox_test
 
 NETNS_TESTS := \
@@ -452,6 +455,7 @@ FAKE_DRIVER_TESTS := \
 	$(VSOCK_GUEST_TESTS)
 
 SANDBOX_WORLD_TESTS := \
+	process_end_test \
 	sandbox_test
 
 TTRPC_WORLD_TESTS := \

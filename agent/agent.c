@@ -45,6 +45,7 @@ static int agent_open(struct agent *agent, const struct agent_params *params, st
 	(void)sigemptyset(&children);
 	(void)sigaddset(&children, SIGCHLD);
 	(void)signal(SIGPIPE, SIG_IGN);
+	kernel_words_open(&agent->containers.kernel);
 	ret = loop_create(&agent->loop, err);
 	if (ret < 0)
 		return ret;
@@ -66,6 +67,7 @@ static void agent_close(struct agent *agent)
 	if (agent->control)
 		ttrpc_conn_destroy(agent->control);
 	containers_destroy(&agent->containers);
+	kernel_words_close(&agent->containers.kernel);
 	stream_door_destroy(agent->containers.door);
 	loop_destroy(agent->loop);
 	network_done(&agent->network);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/kernel_words.h"
 #include "agent/proc.h"
 #include "agent/stream_door.h"
 #include "base/compiler.h"
@@ -23,6 +24,7 @@ struct containers {
 	struct stream_door *door;
 	const char *shared_dir; /* the shared tree, NULL before it is mounted; lent */
 	int cgroup_fd;          /* where the containers' cgroups are made; lent */
+	struct kernel_words kernel;
 	struct container *first;
 };
 

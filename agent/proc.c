@@ -2,6 +2,7 @@
 #include "agent/proc.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -44,10 +45,11 @@ struct waiter {
 struct proc {
 	struct loop *loop;
 	int cgroup_fd;
+	struct kernel_words *kernel;
 	enum proc_state state;
 	bool exited, done;
 	struct proc_exit exit;
-	uint64_t oom_kills_before;
+	uint64_t oom_kills_before, kernel_mark;
 	pid_t pid;
 	int pidfd;
 	int channel;
@@ -200,6 +202,7 @@ static void begin(struct proc *p)
 	}
 	p->state = PROC_STARTING;
 	p->oom_kills_before = cgroup_oom_kills(p->cgroup_fd);
+	p->kernel_mark = kernel_words_mark(p->kernel);
 	child_channel_go(p->channel);
 }
 
@@ -278,6 +281,7 @@ int proc_create(const struct proc_params *params, struct proc **out, struct err 
 		return err_set(err, ENOMEM, "make a process");
 	p->loop = params->loop;
 	p->cgroup_fd = params->cgroup_fd;
+	p->kernel = params->kernel;
 	p->pidfd = -1;
 	p->channel = -1;
 	ret = loop_add_timer(p->loop, on_deadline, p, &p->deadline, err);
@@ -385,18 +389,28 @@ void proc_wait(struct proc *p, proc_wait_fn fn, void *arg)
 	p->waiters = w;
 }
 
+/* A shell that ends with 139 tells of its child's fault. */
+static void keep_kernel_words(struct proc *p)
+{
+	if (p->state < PROC_STARTING || p->exit.status <= 128)
+		return;
+	(void)snprintf(p->exit.kernel_said, sizeof(p->exit.kernel_said), "%s",
+		       kernel_words_since(p->kernel, p->kernel_mark));
+}
+
 void proc_reaped(struct proc *p, int wait_status)
 {
 	struct timespec now;
 	struct err why = ERR_INIT;
 
 	p->exited = true;
-	p->exit.status = (uint32_t)(WIFEXITED(wait_status) ? WEXITSTATUS(wait_status)
-							   : 128 + WTERMSIG(wait_status));
+	p->exit.signal = WIFSIGNALED(wait_status) ? (uint32_t)WTERMSIG(wait_status) : 0;
+	p->exit.status = p->exit.signal ? 128 + p->exit.signal : (uint32_t)WEXITSTATUS(wait_status);
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	p->exit.at_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	p->exit.oom_killed = p->exit.status == 128 + SIGKILL &&
 			     cgroup_oom_kills(p->cgroup_fd) > p->oom_kills_before;
+	keep_kernel_words(p);
 	if (p->state == PROC_CONNECTING) {
 		(void)err_say(&why, ESRCH, "the process was killed before it was started");
 		fail(p, &why);

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "agent/child.h"
+#include "agent/kernel_words.h"
 #include "agent/stream_door.h"
 #include "base/compiler.h"
 #include "base/err.h"
@@ -25,6 +26,9 @@ struct proc_exit {
 	uint32_t status; /* 0..255, 128 + signal */
 	uint64_t at_ns;  /* CLOCK_REALTIME */
 	bool oom_killed;
+	uint32_t signal; /* that ended it, 0: it ended by itself */
+	char kernel_said
+		[KERNEL_WORDS_BYTES]; /* since its start, where its end is that of a fault; "": nothing */
 };
 
 /* why->code 0: it went well. */
@@ -35,7 +39,8 @@ typedef void (*proc_wait_fn)(void *arg, const struct proc_exit *exit, const stru
 struct proc_params {
 	struct loop *loop;
 	struct stream_door *door;
-	int cgroup_fd; /* lent for the life of the process */
+	int cgroup_fd;               /* lent for the life of the process */
+	struct kernel_words *kernel; /* lent likewise */
 	const struct child_plan *
 		plan; /* spec and process in it are lent for the life of the process, the rest for the call;
 					  stdio and channel are filled in here */

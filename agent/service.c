@@ -3,6 +3,7 @@
  * and processes are here, those of the guest as a whole in service_machine.c.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "agent-proto/agent.pb-c.h"
@@ -171,11 +172,15 @@ static void on_exit_known(void *arg, const struct proc_exit *exit, const struct 
 {
 	struct call *call = arg;
 	Nacre__Agent__V1__WaitResponse out = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
+	char kernel_said[KERNEL_WORDS_BYTES];
 
 	if (exit) {
 		out.exit_status = exit->status;
 		out.exited_at_ns = exit->at_ns;
 		out.oom_killed = exit->oom_killed;
+		out.signal = exit->signal;
+		(void)snprintf(kernel_said, sizeof(kernel_said), "%s", exit->kernel_said);
+		out.kernel_said = kernel_said;
 		reply(call->req, &out.base);
 	} else {
 		reply_error(call->req, why);

@@ -134,3 +134,10 @@ void strbuf_done(struct strbuf *b)
 	b->cap = 0;
 	errno = saved;
 }
+
+void str_make_harmless(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
+			*text = '?';
+}

@@ -38,4 +38,7 @@ void strbuf_done(struct strbuf *b);
 
 #define AUTO_STRBUF CLEANUP(strbuf_done)
 
+/* Words of a stranger, for a line on somebody's terminal: what is not printable ASCII becomes '?'. */
+void str_make_harmless(char *text);
+
 #endif

@@ -11,6 +11,7 @@
 #include "agent-proto/agent.pb-c.h"
 #include "agent-proto/ttrpc.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "runtime/guest_stream.h"
 #include "runtime/vmm_process.h"
 
@@ -19,6 +20,7 @@
 #define AGENT_TIMEOUT_MS   30000
 #define AGENT_ANSWER_BYTES (256u << 10)
 #define RANDOM_SEED_BYTES  64
+#define SIGNAL_MAX         64
 
 struct agent_client {
 	struct ttrpc_conn *conn;
@@ -42,6 +44,9 @@ static int take_wait(const ProtobufCMessage *from, struct agent_answer *to)
 
 	to->exit_status = m->exit_status & 0xff;
 	to->oom_killed = m->oom_killed;
+	to->signal = m->signal <= SIGNAL_MAX ? m->signal : 0;
+	(void)snprintf(to->kernel_said, sizeof(to->kernel_said), "%s", m->kernel_said);
+	str_make_harmless(to->kernel_said);
 	return 0;
 }
 

@@ -22,6 +22,8 @@ struct agent_client;
 struct agent_answer {
 	uint32_t exit_status; /* 0..255 */
 	bool oom_killed;
+	uint32_t signal;       /* 1..64; 0: it ended by itself */
+	char kernel_said[256]; /* what the guest's kernel said meanwhile of a process's end */
 	char kernel_release[96];
 	struct guest_times times;
 };

@@ -199,6 +199,36 @@ void process_call_end(struct process_call *call, const struct err *status)
 	process_put(c.p);
 }
 
+/* Whoever sent the signal knows. So does who typed it, or closed the terminal; and an exec is killed with its container. */
+static bool is_end_expected(const struct process *p, uint32_t signo)
+{
+	if (p->container->sandbox->state != SANDBOX_READY || (!p->ever_started && !p->starting) ||
+	    (p->signals_sent & (1ull << (signo - 1))))
+		return true;
+	if (!process_is_init(p) && signo == SIGKILL)
+		return true;
+	return p->terminal && (signo == SIGINT || signo == SIGQUIT || signo == SIGHUP);
+}
+
+/* A status alone does not tell a fault from a program's own will, and of a fault nobody else leaves a word. */
+static void log_end(const struct process *p, const struct agent_answer *a)
+{
+	const char *id = p->container->id, *name = sigabbrev_np((int)a->signal);
+	const char *said = *a->kernel_said ? "; the guest's kernel: " : "";
+
+	if (a->oom_killed)
+		log_warn("container %s: the guest killed '%s' for want of memory%s%s", id,
+			 p->exec_id, said, a->kernel_said);
+	else if (a->signal && !is_end_expected(p, a->signal))
+		log_warn("container %s: '%s' was ended by signal %u (%s), which was not sent from "
+			 "outside%s%s",
+			 id, p->exec_id, a->signal, name ? name : "real-time", said,
+			 a->kernel_said);
+	else if (!a->signal && *a->kernel_said)
+		log_warn("container %s: '%s' ended with %u%s%s", id, p->exec_id, a->exit_status,
+			 said, a->kernel_said);
+}
+
 static void on_wait_answer(void *arg, const struct err *status, const struct agent_answer *answer)
 {
 	struct process *p = arg;
@@ -206,7 +236,9 @@ static void on_wait_answer(void *arg, const struct err *status, const struct age
 	if (status->code)
 		log_warn("container %s: the agent no longer says when '%s' ends: %s",
 			 p->container->id, p->exec_id, status->text);
-	else if (answer->oom_killed)
+	else
+		log_end(p, answer);
+	if (!status->code && answer->oom_killed)
 		container_oom(p->container);
 	process_exited(p, status->code ? PROCESS_STATUS_LOST : answer->exit_status);
 	process_put(p);
@@ -280,6 +312,20 @@ static void arm_kill_deadline(struct process *p)
 		log_warn("no deadline for SIGKILL: %s", err.text);
 }
 
+static void note_signal(struct process *p, uint32_t signo)
+{
+	if (signo >= 1 && signo <= 64)
+		p->signals_sent |= 1ull << (signo - 1);
+}
+
+static void note_signal_to_all(struct container *c, uint32_t signo)
+{
+	if (c->init)
+		note_signal(c->init, signo);
+	for (struct process *p = c->execs; p; p = p->next)
+		note_signal(p, signo);
+}
+
 void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, void *arg)
 {
 	struct err err = ERR_INIT;
@@ -291,6 +337,9 @@ void process_signal(struct process *p, uint32_t signo, bool all, process_fn fn, 
 	}
 	struct process_call *call = process_call_new(p, fn, arg);
 
+	note_signal(p, signo);
+	if (all)
+		note_signal_to_all(p->container, signo);
 	if (call && signo == SIGKILL && process_is_init(p))
 		arm_kill_deadline(p);
 	if (call)

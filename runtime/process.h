@@ -34,6 +34,7 @@ struct process {
 	bool drained;
 	bool ever_started;
 	bool terminal;
+	uint64_t signals_sent; /* by us: bit N - 1 for signal N */
 	uint32_t exit_status;
 	struct timespec exited_at;
 	char *stdio_names[STDIO_STREAMS];

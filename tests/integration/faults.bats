@@ -126,3 +126,9 @@ same_fds() {
 	run nacre run --bundle "$b" "$id" </dev/null
 	[ "$status" -ne 0 ]
 }
+
+@test "a fault of the workload is in the log, with the guest kernel's words" {
+	IMAGE=$DEBIAN run ctr_run "$id" python3 -c 'import faulthandler; faulthandler._read_null()'
+	[ "$status" -eq 139 ]
+	grep -E "container $id: '' was ended by signal 11 \(SEGV\).* python3\[[0-9]+\]: segfault at 0 " "$CONTAINERD_LOG"
+}

@@ -5,6 +5,7 @@ RUNTIME=io.containerd.nacre.v2
 BUSYBOX=docker.io/nacre/busybox:latest
 DEBIAN=docker.io/nacre/debian:latest
 STATE=/run/nacre
+CONTAINERD_LOG=/run/test-containerd/log # with the shims' lines
 
 bats_require_minimum_version 1.5.0
 

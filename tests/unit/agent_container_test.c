@@ -392,6 +392,45 @@ static void test_signals(void **state)
 	drop(f, "a");
 }
 
+/* A program that ends with 139 and one that a signal ends are told apart. */
+static void test_signal_is_told(void **state)
+{
+	static const struct {
+		const char *args;
+		uint32_t status, signal;
+	} ends[] = {
+		{SH("exit 139"), 139, 0},
+		{SH("kill -SEGV $$"), 139, SIGSEGV},
+	};
+	const Nacre__Agent__V1__Stdio none = NACRE__AGENT__V1__STDIO__INIT;
+	struct agent_fixture *f = need(state);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		const struct run run = {.id = "a",
+					.process = "",
+					.spec = "\"linux\":{\"namespaces\":[{\"type\":\"network\"},"
+						"{\"type\":\"mount\"}]},",
+					.args = ends[i].args};
+		Nacre__Agent__V1__ProcessRequest in = NACRE__AGENT__V1__PROCESS_REQUEST__INIT;
+		Nacre__Agent__V1__WaitResponse *out = NULL;
+		char id[] = "a";
+		struct err err = ERR_INIT;
+
+		(void)agent_create(f, &run, &none, &err);
+		(void)agent_simple(f, "StartProcess", "a", "", &err);
+		assert_string_equal(err.text, "");
+		in.container_id = id;
+		assert_int_equal(agent_call(f, "WaitProcess", &in.base,
+					    &nacre__agent__v1__wait_response__descriptor,
+					    (ProtobufCMessage **)&out, &err),
+				 0);
+		assert_int_equal(out->exit_status, ends[i].status);
+		assert_int_equal(out->signal, ends[i].signal);
+		nacre__agent__v1__wait_response__free_unpacked(out, NULL);
+		drop(f, "a");
+	}
+}
+
 static int update(struct agent_fixture *f, const char *id, const char *json, struct err *err)
 {
 	Nacre__Agent__V1__UpdateContainerRequest m =
@@ -582,6 +621,7 @@ int main(void)
 		cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_exec_terminal),
 		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_signal_is_told),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_refusals),

@@ -21,6 +21,7 @@
 #include "agent/child_channel.h"
 #include "agent/device_filter.h"
 #include "agent/exec_path.h"
+#include "agent/kernel_words.h"
 #include "agent/mount_options.h"
 #include "agent/vsock_guard.h"
 #include "agent/vcpus.h"
@@ -563,6 +564,47 @@ static void test_vsock_guard(void **state)
 }
 #endif
 
+/* --- the kernel's words ------------------------------------------------------------------------------------------- */
+
+/* Records as /dev/kmsg gives them, one a read. */
+static void test_kernel_words(void **state)
+{
+	static const struct {
+		const char *record;
+		const char *want; /* "": nothing new is told of */
+	} cases[] = {
+		{"6,1,100,-;sh[7]: segfault at 0 ip 7f sp 7f error 4 in libc.so.6\n SUBSYSTEM=x\n",
+		 "sh[7]: segfault at 0 ip 7f sp 7f error 4 in libc.so.6"},
+		{"6,2,100,-;traps: sh[7] general protection fault ip:7f sp:7f error:0 in sh\n",
+		 "traps: sh[7] general protection fault ip:7f sp:7f error:0 in sh"},
+		{"3,3,100,-,caller=T1;Memory cgroup out of memory: Killed process 9 (sh)\n",
+		 "Memory cgroup out of memory: Killed process 9 (sh)"},
+		{"6,4,100,-;Code: 48 8b 00\n", ""},
+		{"14,5,100,-;sh[7]: segfault at 0, says a program\n", ""},
+		{"no record", ""},
+		{"6,6,100,-;", ""},
+	};
+	struct kernel_words k = {.fd = -1};
+	int pair[2];
+
+	(void)state;
+	assert_string_equal(kernel_words_since(&k, kernel_words_mark(&k)), "");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+	k.fd = pair[0];
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const uint64_t mark = kernel_words_mark(&k);
+		const size_t len = strlen(cases[i].record);
+
+		assert_int_equal(send(pair[1], cases[i].record, len, 0), len);
+		assert_string_equal(kernel_words_since(&k, mark), cases[i].want);
+		/* Who asks again hears it again; who begins now does not. */
+		assert_string_equal(kernel_words_since(&k, mark), cases[i].want);
+		assert_string_equal(kernel_words_since(&k, kernel_words_mark(&k)), "");
+	}
+	kernel_words_close(&k);
+	(void)close(pair[1]);
+}
+
 /* --- the child's words -------------------------------------------------------------------------------------------- */
 
 struct raw_message {
@@ -625,7 +667,7 @@ int main(void)
 #ifdef __x86_64__
 		cmocka_unit_test(test_vsock_guard),
 #endif
-		cmocka_unit_test(test_child_channel),
+		cmocka_unit_test(test_kernel_words),  cmocka_unit_test(test_child_channel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,95 @@
+/* How a process's end is told of, against an agent that is played (sandbox_world.h). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent-proto/agent.pb-c.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "tests/unit/sandbox_world.h"
+
+/* A bad end leaves a line in the log, unless it is what somebody outside asked for. */
+static void test_bad_end_is_logged(void **state)
+{
+	static const char fault[] = "python3[83]: segfault at 0 ip 00007f error 4 in libc.so.6";
+	static const struct {
+		const char *name;
+		uint32_t sent; /* by us, before */
+		uint32_t status, signal;
+		bool oom, terminal;
+		const char *kernel;
+		const char *words; /* in the log; NULL: nothing is said */
+	} cases[] = {
+		{"good", 0, 0, 0, false, false, "", NULL},
+		{"its own status", 0, 139, 0, false, false, "", NULL},
+		{"a fault", 0, 139, SIGSEGV, false, false, fault,
+		 "container c: '' was ended by signal 11 (SEGV), which was not sent from outside; "
+		 "the "
+		 "guest's kernel: python3[83]: segfault at 0 ip"},
+		{"of which the kernel says nothing", 0, 134, SIGABRT, false, false, "",
+		 "signal 6 (ABRT), which was not sent from outside\""},
+		{"of a shell's child", 0, 139, 0, false, false, fault,
+		 "'' ended with 139; the guest's"},
+		{"killed inside", 0, 137, SIGKILL, false, false, "", "signal 9 (KILL)"},
+		{"killed by us", SIGKILL, 137, SIGKILL, false, false, "", NULL},
+		{"killed by us otherwise", SIGTERM, 137, SIGKILL, false, false, "", "(KILL)"},
+		{"out of memory", 0, 137, SIGKILL, true, false, "",
+		 "container c: the guest killed '' for want of memory"},
+		{"Ctrl-C", 0, 130, SIGINT, false, true, "", NULL},
+		{"no Ctrl-C", 0, 130, SIGINT, false, false, "", "(INT)"},
+		{"real-time", 0, 192, 64, false, false, "", "signal 64 (real-time)"},
+		{"no signal at all", 0, 1, 65, false, false, "", NULL},
+		{"escapes", 0, 139, SIGSEGV, false, false, "a\x1b[2J\n\xc2\x9b", "a?[2J???\""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		Nacre__Agent__V1__WaitResponse r = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
+		AUTO_FREE char *kernel = strdup(cases[i].kernel);
+		AUTO_FD int log = memfd_create("log", MFD_CLOEXEC);
+		struct world *w = NULL;
+		uint8_t packed[400];
+		char text[2048] = "";
+
+		(void)world_begin((void **)&w);
+		struct container *c = world_container(w);
+		c->init->terminal = cases[i].terminal;
+		world_start(w, c->init);
+		if (cases[i].sent) {
+			process_signal(c->init, cases[i].sent, true, world_on_plain, w);
+			world_settle(w);
+			world_answer_empty(w, SIGNAL);
+		}
+		r.exit_status = cases[i].status;
+		r.signal = cases[i].signal;
+		r.oom_killed = cases[i].oom;
+		r.kernel_said = kernel;
+		log_init(log, LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
+		ttrpc_reply(world_take(w, WAIT), packed,
+			    nacre__agent__v1__wait_response__pack(&r, packed));
+		world_settle(w);
+		log_init(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+		assert_true(pread(log, text, sizeof(text) - 1, 0) >= 0);
+		if (cases[i].words ? !strstr(text, cases[i].words) : *text)
+			fail_msg("%s: the log says '%s'", cases[i].name, text);
+		(void)world_end((void **)&w);
+	}
+	(void)state;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_end_is_logged),
+	};
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
