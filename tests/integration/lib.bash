@@ -63,9 +63,20 @@ nothing_left() {
 	[ -z "$(leftovers)" ]
 }
 
+# What the shims have said of this test's ids (new_id): when a suite ends, the end of their log is about other tests.
+shims_lines() {
+	grep -E "level=(warning|error|info).*\bt${BATS_TEST_NUMBER}-$$-" "$CONTAINERD_LOG" | tail -n 40
+}
+
+tell_of_failure() {
+	echo "the last status was ${status:-unknown}"
+	echo "the shims on this test's containers:"
+	shims_lines
+}
+
 # Shims take a moment to go after their last task's delete.
 assert_nothing_left() {
-	[ -n "${BATS_TEST_COMPLETED:-}" ] || echo "the last status was ${status:-unknown}" >&2
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || tell_of_failure >&2
 	wait_for 15 nothing_left || {
 		echo "left behind:" >&2
 		leftovers >&2

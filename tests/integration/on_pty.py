@@ -2,12 +2,14 @@
 
 on_pty.py [--size ROWSxCOLS] [--expect TEXT | --send TEXT | --resize ROWSxCOLS]... -- COMMAND...
 
+After --resize the command is told of it again each second until what is expected comes: it may not listen yet.
 Prints what the terminal showed; exits with the command's status, or 99 when an expected text did not come in time.
 """
 import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -44,11 +46,15 @@ def main():
         os.execvp(command[0], command)
     set_size(master, size)
 
-    seen, mark = b"", 0
+    seen, mark, resized = b"", 0, False
     for name, value in steps:
         if name == "--expect":
             while value.encode() not in seen[mark:]:
-                data = read_some(master, max(0, deadline - time.monotonic()))
+                left = max(0, deadline - time.monotonic())
+                data = read_some(master, min(left, 1) if resized else left)
+                if data is None and resized and left:
+                    os.kill(pid, signal.SIGWINCH)
+                    continue
                 if not data:
                     sys.stdout.buffer.write(seen)
                     print(f"\nexpected {value!r}")
@@ -59,6 +65,7 @@ def main():
             os.write(master, value.encode())
         elif name == "--resize":
             set_size(master, value)
+            resized = True
     while True:
         data = read_some(master, max(0, deadline - time.monotonic()))
         if not data:

@@ -5,9 +5,12 @@ teardown() {
 	assert_nothing_left
 }
 
+# ctr sends its size after the start: until then a terminal has none.
+UNTIL_SIZED='for i in $(seq 200); do [ "$(stty size)" = "0 0" ] || break; sleep 0.1; done;'
+
 @test "run -t gives a terminal with the caller's size" {
 	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --size 33x101 -- \
-		ctr run --rm -t --runtime $RUNTIME $BUSYBOX "$(new_id)" sh -c 'tty; stty size'
+		ctr run --rm -t --runtime $RUNTIME $BUSYBOX "$(new_id)" sh -c "$UNTIL_SIZED tty; stty size"
 	[ "$status" -eq 0 ]
 	[[ "$output" == *"/dev/pts/"* || "$output" == *"/dev/console"* ]]
 	[[ "$output" == *"33 101"* ]]
@@ -16,7 +19,7 @@ teardown() {
 @test "a resize reaches the container" {
 	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --size 24x80 --expect ready --resize 40x120 --expect '40 120' -- \
 		ctr run --rm -t --runtime $RUNTIME $BUSYBOX "$(new_id)" \
-		sh -c 'trap "stty size; exit 0" WINCH; echo ready; while :; do sleep 1; done'
+		sh -c "$UNTIL_SIZED"' trap "stty size; exit 0" WINCH; echo ready; while :; do sleep 1; done'
 	[ "$status" -eq 0 ]
 }
 
@@ -37,7 +40,7 @@ teardown() {
 	id=$(new_id)
 	ctr run -d --runtime $RUNTIME $BUSYBOX "$id" sleep 600
 	run python3 "$BATS_TEST_DIRNAME/on_pty.py" --size 20x70 -- \
-		ctr task exec -t --exec-id e1 "$id" sh -c 'stty size; exit 6'
+		ctr task exec -t --exec-id e1 "$id" sh -c "$UNTIL_SIZED stty size; exit 6"
 	[ "$status" -eq 6 ]
 	[[ "$output" == *"20 70"* ]]
 	ctr task kill --signal SIGKILL "$id"
