@@ -1,6 +1,7 @@
 /* `nacre create` and `nacre run`: both launch; run then starts, waits and deletes. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/str.h"
 #include "runtime/cli.h"
 #include "runtime/cli_args.h"
 #include "runtime/launch.h"
@@ -166,6 +168,27 @@ static int run_launched(struct cli *cli, struct foreground *f, struct err *err)
 	return rc;
 }
 
+/* Asked before the delete: the monitor's log goes with the state directory. */
+static char *why_it_ended(struct foreground *f)
+{
+	struct err err = ERR_INIT;
+	char *why = NULL;
+
+	if (!f->status)
+		return NULL;
+	if (monitor_why(&f->client, f->o->launch.id, &why, &err))
+		return str_printf("its monitor does not say why it ended with %d: %s", f->status,
+				  err.text);
+	return why;
+}
+
+static void tell_why(const struct cli *cli, const char *id, const char *why)
+{
+	if (cli->log_path)
+		log_error("container %s: %s", id, why);
+	(void)fprintf(stderr, "nacre: container %s: %s\n", id, why);
+}
+
 int cli_run(struct cli *cli, int argc, char *const argv[], struct err *err)
 {
 	struct create_options o;
@@ -179,7 +202,11 @@ int cli_run(struct cli *cli, int argc, char *const argv[], struct err *err)
 	if (rc)
 		return rc;
 	rc = run_launched(cli, &f, err);
+	AUTO_FREE char *why = rc ? NULL : why_it_ended(&f);
+
 	foreground_end(&f);
+	if (why && *why)
+		tell_why(cli, o.launch.id, why);
 	if (!rc && (o.detach || o.keep)) {
 		cli->exit_status = f.status;
 		return 0;

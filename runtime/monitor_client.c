@@ -8,6 +8,7 @@
 
 #include "agent-proto/ttrpc.h"
 #include "base/own.h"
+#include "base/str.h"
 #include "runtime/task_call.h"
 #include "runtime/task_service.h"
 #include "runtime/unix_socket.h"
@@ -29,9 +30,9 @@ int monitor_client_open(const char *socket_path, struct monitor_client *out, str
 }
 
 /* *reply (NULL: nothing is wanted) is the caller's, for protobuf_c_message_free_unpacked. */
-static int call(struct monitor_client *c, const char *method, const ProtobufCMessage *request,
-		int timeout_ms, const ProtobufCMessageDescriptor *kind, void *reply,
-		struct err *err)
+static int call_of(struct monitor_client *c, const char *service, const char *method,
+		   const ProtobufCMessage *request, int timeout_ms,
+		   const ProtobufCMessageDescriptor *kind, void *reply, struct err *err)
 {
 	size_t len = protobuf_c_message_get_packed_size(request), answer_len = 0;
 	AUTO_FREE uint8_t *packed = malloc(len ? len : 1);
@@ -40,7 +41,7 @@ static int call(struct monitor_client *c, const char *method, const ProtobufCMes
 	if (!packed)
 		return err_set(err, ENOMEM, "ask the monitor");
 	(void)protobuf_c_message_pack(request, packed);
-	int rc = ttrpc_call_blocking(c->fd, &c->next_stream, TASK_SERVICE_V2, method, packed, len,
+	int rc = ttrpc_call_blocking(c->fd, &c->next_stream, service, method, packed, len,
 				     timeout_ms, &answer, &answer_len, err);
 	if (rc || !kind)
 		return rc;
@@ -49,6 +50,13 @@ static int call(struct monitor_client *c, const char *method, const ProtobufCMes
 		return err_say(err, EPROTO, "the monitor's answer to %s cannot be read", method);
 	*(ProtobufCMessage **)reply = message;
 	return 0;
+}
+
+static int call(struct monitor_client *c, const char *method, const ProtobufCMessage *request,
+		int timeout_ms, const ProtobufCMessageDescriptor *kind, void *reply,
+		struct err *err)
+{
+	return call_of(c, TASK_SERVICE_V2, method, request, timeout_ms, kind, reply, err);
 }
 
 /* protobuf-c's messages are not const, but packing only reads. */
@@ -120,6 +128,22 @@ int monitor_wait(struct monitor_client *c, const char *id, int timeout_ms, struc
 
 	m.id = lend(id);
 	return call(c, "Wait", &m.base, timeout_ms, NULL, NULL, err);
+}
+
+int monitor_why(struct monitor_client *c, const char *id, char **why, struct err *err)
+{
+	Containerd__WaitRequest m = CONTAINERD__WAIT_REQUEST__INIT;
+	AUTO_MESSAGE Containerd__WhyResponse *r = NULL;
+
+	m.id = lend(id);
+	int rc = call_of(c, NACRE_MONITOR_SERVICE, "Why", &m.base, CALL_TIMEOUT_MS,
+			 &containerd__why_response__descriptor, &r, err);
+	if (rc)
+		return rc;
+	*why = strdup(r->why);
+	if (*why)
+		str_make_harmless(*why); /* a monitor faces the guest and may have become its */
+	return *why ? 0 : err_set(err, ENOMEM, "ask the monitor");
 }
 
 int monitor_delete(struct monitor_client *c, const char *id, uint32_t *exit_status, struct err *err)

@@ -38,6 +38,8 @@ int monitor_state(struct monitor_client *c, const char *id, Containerd__Status *
 		  struct err *err) MUST_CHECK;
 int monitor_wait(struct monitor_client *c, const char *id, int timeout_ms,
 		 struct err *err) MUST_CHECK;
+/* *why, the caller's: the container ended badly, "" when nothing more is known than its status. */
+int monitor_why(struct monitor_client *c, const char *id, char **why, struct err *err) MUST_CHECK;
 int monitor_delete(struct monitor_client *c, const char *id, uint32_t *exit_status,
 		   struct err *err) MUST_CHECK;
 int monitor_resize(struct monitor_client *c, const char *id, uint32_t width, uint32_t height,

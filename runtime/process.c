@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
 #include "runtime/process_internal.h"
@@ -52,6 +53,7 @@ void process_put(struct process *p)
 	for (int i = 0; i < STDIO_STREAMS; i++)
 		free(p->stdio_names[i]);
 	free(p->exec_id);
+	free(p->why);
 	container_put(p->container);
 	free(p);
 }
@@ -59,6 +61,11 @@ void process_put(struct process *p)
 bool process_is_init(const struct process *p)
 {
 	return !*p->exec_id;
+}
+
+const char *process_why(const struct process *p)
+{
+	return p->why ? p->why : p->container->sandbox->crash;
 }
 
 pid_t process_host_pid(const struct process *p)
@@ -210,23 +217,30 @@ static bool is_end_expected(const struct process *p, uint32_t signo)
 	return p->terminal && (signo == SIGINT || signo == SIGQUIT || signo == SIGHUP);
 }
 
-/* A status alone does not tell a fault from a program's own will, and of a fault nobody else leaves a word. */
-static void log_end(const struct process *p, const struct agent_answer *a)
+/* A status alone does not tell a fault from a program's own will, and of a fault nobody else leaves a word. NULL: all is said. */
+static char *why_of(const struct process *p, const struct agent_answer *a)
 {
-	const char *id = p->container->id, *name = sigabbrev_np((int)a->signal);
+	const char *id = p->exec_id, *name = sigabbrev_np((int)a->signal);
 	const char *said = *a->kernel_said ? "; the guest's kernel: " : "";
 
 	if (a->oom_killed)
-		log_warn("container %s: the guest killed '%s' for want of memory%s%s", id,
-			 p->exec_id, said, a->kernel_said);
-	else if (a->signal && !is_end_expected(p, a->signal))
-		log_warn("container %s: '%s' was ended by signal %u (%s), which was not sent from "
-			 "outside%s%s",
-			 id, p->exec_id, a->signal, name ? name : "real-time", said,
-			 a->kernel_said);
-	else if (!a->signal && *a->kernel_said)
-		log_warn("container %s: '%s' ended with %u%s%s", id, p->exec_id, a->exit_status,
-			 said, a->kernel_said);
+		return str_printf("the guest killed '%s' for want of memory%s%s", id, said,
+				  a->kernel_said);
+	if (a->signal && !is_end_expected(p, a->signal))
+		return str_printf("'%s' was ended by signal %u (%s), which was not sent from "
+				  "outside%s%s",
+				  id, a->signal, name ? name : "real-time", said, a->kernel_said);
+	if (!a->signal && *a->kernel_said)
+		return str_printf("'%s' ended with %u%s%s", id, a->exit_status, said,
+				  a->kernel_said);
+	return NULL;
+}
+
+static void keep_why(struct process *p, const struct agent_answer *a)
+{
+	p->why = why_of(p, a);
+	if (p->why)
+		log_warn("container %s: %s", p->container->id, p->why);
 }
 
 static void on_wait_answer(void *arg, const struct err *status, const struct agent_answer *answer)
@@ -237,7 +251,7 @@ static void on_wait_answer(void *arg, const struct err *status, const struct age
 		log_warn("container %s: the agent no longer says when '%s' ends: %s",
 			 p->container->id, p->exec_id, status->text);
 	else
-		log_end(p, answer);
+		keep_why(p, answer);
 	if (!status->code && answer->oom_killed)
 		container_oom(p->container);
 	process_exited(p, status->code ? PROCESS_STATUS_LOST : answer->exit_status);

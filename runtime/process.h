@@ -35,6 +35,7 @@ struct process {
 	bool ever_started;
 	bool terminal;
 	uint64_t signals_sent; /* by us: bit N - 1 for signal N */
+	char *why;             /* it ended badly, NULL: there is nothing to say */
 	uint32_t exit_status;
 	struct timespec exited_at;
 	char *stdio_names[STDIO_STREAMS];
@@ -61,6 +62,8 @@ struct process *process_get(struct process *p);
 void process_put(struct process *p);
 
 bool process_is_init(const struct process *p);
+/* Why it ended as it did, "": nothing more is known than its status. Lent. */
+const char *process_why(const struct process *p);
 /* What callers outside see as its pid. */
 pid_t process_host_pid(const struct process *p);
 

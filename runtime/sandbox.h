@@ -70,6 +70,8 @@ struct sandbox {
 	struct start_record start;
 	struct log_limit peer_limit; /* what guest and vmm can make us say */
 	char why[ERR_TEXT_BYTES];    /* the microVM ended, "" before */
+	char crash
+		[ERR_TEXT_BYTES]; /* what to tell whoever lost a container by it; "": it did not crash */
 };
 
 /* `config_dir` is normally /etc/nacre. It is read at the first prepare. */

@@ -49,16 +49,15 @@ void sandbox_tell_waiters(struct sandbox_waiter **list, const struct err *status
 }
 
 /* With as much of the newest console lines as there is room for. */
-static void did_not_start(const struct sandbox *s, struct err *err)
+static void say_why(const struct sandbox *s, const char *what, struct err *err)
 {
 	static const char between[] = "; its console ended with: ";
 	char quote[ERR_TEXT_BYTES] = "";
 
-	(void)err_say(err, EIO, "the microVM did not start: %.600s", s->why);
+	(void)err_say(err, EIO, "the microVM %s: %.600s", what, s->why);
 	vmm_quote_console(s->vmm, quote, sizeof(quote) - strlen(err->text) - sizeof(between));
 	if (*quote)
-		(void)err_say(err, EIO, "the microVM did not start: %.600s%s%s", s->why, between,
-			      quote);
+		(void)err_say(err, EIO, "the microVM %s: %.600s%s%s", what, s->why, between, quote);
 }
 
 void sandbox_drop_vmm(struct sandbox *s)
@@ -76,17 +75,16 @@ void sandbox_on_vmm_end(void *arg, const char *why)
 	const bool booting = s->state == SANDBOX_BOOTING;
 	const bool stopping = s->state == SANDBOX_STOPPING;
 	struct err err = ERR_INIT;
-	char quote[ERR_TEXT_BYTES] = "";
 
 	s->state = SANDBOX_ENDED;
 	if (!s->why[0])
 		(void)snprintf(s->why, sizeof(s->why), "%s", why);
 	if (booting) {
-		did_not_start(s, &err);
+		say_why(s, "did not start", &err);
 	} else if (!stopping) {
-		vmm_quote_console(s->vmm, quote, sizeof(quote));
-		log_error("sandbox %s: the microVM crashed: %s", s->id, s->why);
-		(void)err_say(&err, EIO, "the microVM crashed: %s", s->why);
+		say_why(s, "crashed", &err);
+		log_error("sandbox %s: %s", s->id, err.text);
+		(void)snprintf(s->crash, sizeof(s->crash), "%s", err.text);
 	}
 	sandbox_drop_vmm(s);
 	for (struct container *c = s->containers; c; c = c->next)

@@ -10,6 +10,7 @@ void task_state(struct task_call *call);
 void task_pids(struct task_call *call);
 void task_connect(struct task_call *call);
 void task_wait(struct task_call *call);
+void task_why(struct task_call *call);
 void task_unsupported(struct task_call *call);
 
 Containerd__Timestamp task_exited_at(const struct process *p);

@@ -1,7 +1,9 @@
 /* The Task service's questions: state, pids, connect, wait. */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/own.h"
 #include "runtime/container.h"
 #include "runtime/sandbox.h"
 #include "runtime/task_call.h"
@@ -50,6 +52,16 @@ void task_state(struct task_call *call)
 	if (p->state == PROCESS_STOPPED)
 		r.exited_at = &exited_at;
 	r.exec_id = p->exec_id;
+	task_call_reply(call, &r.base);
+}
+
+/* nacre.monitor.v1.Monitor/Why: for whoever has only a status, and no log. */
+void task_why(struct task_call *call)
+{
+	Containerd__WhyResponse r = CONTAINERD__WHY_RESPONSE__INIT;
+	AUTO_FREE char *why = strdup(process_why(call->p));
+
+	r.why = why ? why : r.why;
 	task_call_reply(call, &r.base);
 }
 

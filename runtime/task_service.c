@@ -341,6 +341,7 @@ METHOD(task_resume, resume_request, TASK_OF_INIT)
 METHOD(task_update, update_task_request, TASK_OF_INIT)
 METHOD(task_unsupported, pids_request, TASK_OF_INIT)
 METHOD(monitor_attach, wait_request, TASK_OF_PROCESS)
+METHOD(task_why, wait_request, TASK_OF_PROCESS)
 
 #define TASK_METHODS(service)                                                                      \
 	{service, "Create", on_task_create}, {service, "Start", on_task_start},                    \
@@ -359,5 +360,6 @@ const struct ttrpc_method task_methods[] = {
 	TASK_METHODS(TASK_SERVICE_V2),
 	TASK_METHODS(TASK_SERVICE_V3),
 	{NACRE_MONITOR_SERVICE, "Attach", on_monitor_attach},
+	{NACRE_MONITOR_SERVICE, "Why", on_task_why},
 	{NULL, NULL, NULL},
 };

@@ -64,6 +64,17 @@ same_fds() {
 	done
 }
 
+@test "SIGKILL of the vmm under run is told of" {
+	bundle "$b" ".process.args = $(args_of sleep 600)"
+	nacre run --bundle "$b" "$id" </dev/null >/dev/null 2>"$b/err" 3>&- &
+	client=$!
+	wait_for 60 sh -c "nacre state $id | grep -q running"
+	kill -KILL "$(vmm_pid)"
+	wait_status $client
+	[ "$status" -eq 137 ]
+	grep -F "nacre: container $id: the microVM crashed: the vmm " "$b/err"
+}
+
 @test "SIGKILL of the vmm: the container is dead with 137, and the id is free again" {
 	make_running
 	kill -KILL "$(vmm_pid)"

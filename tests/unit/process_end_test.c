@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -84,10 +85,53 @@ static void test_bad_end_is_logged(void **state)
 	(void)state;
 }
 
+static void on_why(void *arg, const struct err *status, const uint8_t *payload, size_t len)
+{
+	char *out = arg;
+	Containerd__WhyResponse *r =
+		status->code ? NULL : containerd__why_response__unpack(NULL, len, payload);
+
+	assert_non_null(r);
+	(void)snprintf(out, ERR_TEXT_BYTES, "%s", r->why);
+	containerd__why_response__free_unpacked(r, NULL);
+}
+
+static void check_why(struct world *w, const char *want)
+{
+	Containerd__WaitRequest m = CONTAINERD__WAIT_REQUEST__INIT;
+	char id[] = "c", why[ERR_TEXT_BYTES] = "no answer";
+	uint8_t packed[16];
+
+	m.id = id;
+	size_t len = containerd__wait_request__pack(&m, packed);
+	ttrpc_call(w->caller, NACRE_MONITOR_SERVICE, "Why", packed, len, 0, on_why, why);
+	world_settle(w);
+	assert_string_equal(why, want);
+}
+
+/* Who has no log asks. */
+static void test_why(void **state)
+{
+	struct world *w = *state;
+	Nacre__Agent__V1__WaitResponse r = NACRE__AGENT__V1__WAIT_RESPONSE__INIT;
+	uint8_t packed[32];
+
+	world_start(w, world_container(w)->init);
+	check_why(w, "");
+	(void)snprintf(w->sandbox->crash, sizeof(w->sandbox->crash), "the microVM crashed: x");
+	check_why(w, "the microVM crashed: x");
+	r.exit_status = 139;
+	r.signal = SIGSEGV;
+	ttrpc_reply(world_take(w, WAIT), packed, nacre__agent__v1__wait_response__pack(&r, packed));
+	world_settle(w);
+	check_why(w, "'' was ended by signal 11 (SEGV), which was not sent from outside");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_end_is_logged),
+		cmocka_unit_test_setup_teardown(test_why, world_begin, world_end),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
