@@ -16,6 +16,7 @@
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,8 +26,9 @@
 #include "base/own.h"
 #include "base/path.h"
 
-#define CONTROL_PORT 1024
-#define MAX_SEED     512
+#define CONTROL_PORT      1024
+#define CONNECT_TIMEOUT_S 30
+#define MAX_SEED          512
 
 static const struct guest_mount {
 	const char *type, *target, *data;
@@ -136,14 +138,30 @@ int guest_listen(int *fd, struct err *err)
 	return 0;
 }
 
-int guest_connect(int *fd, struct err *err)
+/* Linux gives up after 2 s, which a host that starts many guests at once may take to answer. */
+int guest_control_socket(int *fd, struct err *err)
 {
 	AUTO_FD int sock = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_vm host = {
-		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = CONTROL_PORT};
+	const struct timeval timeout = {.tv_sec = CONNECT_TIMEOUT_S};
 
 	if (sock < 0)
 		return err_set(err, errno, "make a vsock");
+	if (setsockopt(sock, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &timeout, sizeof(timeout)) <
+	    0)
+		return err_set(err, errno, "set the time to connect to the host in");
+	*fd = TAKE_FD(&sock);
+	return 0;
+}
+
+int guest_connect(int *fd, struct err *err)
+{
+	AUTO_FD int sock = -1;
+	struct sockaddr_vm host = {
+		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = CONTROL_PORT};
+	int ret = guest_control_socket(&sock, err);
+
+	if (ret < 0)
+		return ret;
 	if (connect(sock, (struct sockaddr *)&host, sizeof(host)) < 0)
 		return err_set(err, errno, "connect to the host on vsock port %d", CONTROL_PORT);
 	*fd = TAKE_FD(&sock);

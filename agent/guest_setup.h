@@ -18,6 +18,8 @@ int guest_cgroup_open(int *fd, struct err *err) MUST_CHECK;
 /* The vsock listener for streams and the control connection to the host; the caller's. */
 int guest_listen(int *fd, struct err *err) MUST_CHECK;
 int guest_connect(int *fd, struct err *err) MUST_CHECK;
+/* The latter's first step, apart for its test. */
+int guest_control_socket(int *fd, struct err *err) MUST_CHECK;
 
 /* From Hello. 0 realtime and an empty seed, name or tag: not given. */
 int guest_set_clock(uint64_t realtime_ns, struct err *err) MUST_CHECK;

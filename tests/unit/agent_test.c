@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "agent/child_channel.h"
 #include "agent/device_filter.h"
 #include "agent/exec_path.h"
+#include "agent/guest_setup.h"
 #include "agent/kernel_words.h"
 #include "agent/mount_options.h"
 #include "agent/vsock_guard.h"
@@ -564,6 +566,25 @@ static void test_vsock_guard(void **state)
 }
 #endif
 
+/* --- the way to the host ------------------------------------------------------------------------------------------ */
+
+static void test_control_socket(void **state)
+{
+	struct timeval timeout = {0};
+	socklen_t len = sizeof(timeout);
+	struct err err = ERR_INIT;
+	int fd = -1;
+
+	(void)state;
+	if (guest_control_socket(&fd, &err) == -EAFNOSUPPORT)
+		skip();
+	assert_string_equal(err.text, "");
+	assert_int_equal(getsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &timeout, &len),
+			 0);
+	assert_int_equal(timeout.tv_sec, 30);
+	(void)close(fd);
+}
+
 /* --- the kernel's words ------------------------------------------------------------------------------------------- */
 
 /* Records as /dev/kmsg gives them, one a read. */
@@ -659,15 +680,16 @@ static void test_child_channel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mount_options), cmocka_unit_test(test_exec_path),
-		cmocka_unit_test(test_passwd),        cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_weight),        cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_memory_limits), cmocka_unit_test(test_vcpus),
-		cmocka_unit_test(test_device_filter), cmocka_unit_test(test_device_filter_bound),
+		cmocka_unit_test(test_mount_options),  cmocka_unit_test(test_exec_path),
+		cmocka_unit_test(test_passwd),         cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_weight),         cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_memory_limits),  cmocka_unit_test(test_vcpus),
+		cmocka_unit_test(test_device_filter),  cmocka_unit_test(test_device_filter_bound),
 #ifdef __x86_64__
 		cmocka_unit_test(test_vsock_guard),
 #endif
-		cmocka_unit_test(test_kernel_words),  cmocka_unit_test(test_child_channel),
+		cmocka_unit_test(test_control_socket), cmocka_unit_test(test_kernel_words),
+		cmocka_unit_test(test_child_channel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
