@@ -219,6 +219,7 @@ static void on_drained(void *arg)
 	struct proc *p = arg;
 
 	p->done = true;
+	p->exit.output_lost = proc_io_has_lost(p->stdio);
 	answer_waiters(p, NULL);
 }
 

@@ -26,7 +26,8 @@ struct proc_exit {
 	uint32_t status; /* 0..255, 128 + signal */
 	uint64_t at_ns;  /* CLOCK_REALTIME */
 	bool oom_killed;
-	uint32_t signal; /* that ended it, 0: it ended by itself */
+	bool output_lost; /* its reader took nothing for too long */
+	uint32_t signal;  /* that ended it, 0: it ended by itself */
 	char kernel_said
 		[KERNEL_WORDS_BYTES]; /* since its start, where its end is that of a fault; "": nothing */
 };

@@ -9,8 +9,9 @@
 #include "base/fd.h"
 #include "base/own.h"
 
-#define GRACE_MS      200
-#define TICK_MS       1000
+#define GRACE_MS 200
+#define TICK_MS  1000
+/* Progress shows in steps of the host's credit, 64 KiB: a slow reader needs several ticks for one. */
 #define STALLED_TICKS 10
 
 struct stream {
@@ -28,7 +29,7 @@ struct proc_io {
 	struct proc_io_params p;
 	struct stream streams[3];
 	int pty;
-	bool begun, exited, drained, last_call;
+	bool begun, exited, drained, last_call, lost;
 	struct loop_source *timer;
 	uint64_t progress;
 	int stalled;
@@ -50,6 +51,11 @@ void proc_io_destroy(struct proc_io *s)
 	}
 	own_close(&s->pty);
 	free(s);
+}
+
+bool proc_io_has_lost(const struct proc_io *s)
+{
+	return s->lost;
 }
 
 bool proc_io_is_connected(const struct proc_io *s)
@@ -141,6 +147,7 @@ static void make_last_call(struct proc_io *s)
 static void give_up(struct proc_io *s)
 {
 	for (int i = 1; i < 3; i++) {
+		s->lost = s->lost || !s->streams[i].ended;
 		relay_destroy(s->streams[i].relay);
 		s->streams[i].relay = NULL;
 		s->streams[i].ended = true;

@@ -56,5 +56,7 @@ void proc_io_close_stdin(struct proc_io *stdio);
  * gets a short grace; a host that takes nothing for 10 s is given up. on_drained may be called before this returns.
  */
 void proc_io_exited(struct proc_io *stdio);
+/* ... and some output with it. */
+bool proc_io_has_lost(const struct proc_io *stdio);
 
 #endif

@@ -179,6 +179,7 @@ static void on_exit_known(void *arg, const struct proc_exit *exit, const struct 
 		out.exited_at_ns = exit->at_ns;
 		out.oom_killed = exit->oom_killed;
 		out.signal = exit->signal;
+		out.output_lost = exit->output_lost;
 		(void)snprintf(kernel_said, sizeof(kernel_said), "%s", exit->kernel_said);
 		out.kernel_said = kernel_said;
 		reply(call->req, &out.base);

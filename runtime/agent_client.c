@@ -44,6 +44,7 @@ static int take_wait(const ProtobufCMessage *from, struct agent_answer *to)
 
 	to->exit_status = m->exit_status & 0xff;
 	to->oom_killed = m->oom_killed;
+	to->output_lost = m->output_lost;
 	to->signal = m->signal <= SIGNAL_MAX ? m->signal : 0;
 	(void)snprintf(to->kernel_said, sizeof(to->kernel_said), "%s", m->kernel_said);
 	str_make_harmless(to->kernel_said);

@@ -22,6 +22,7 @@ struct agent_client;
 struct agent_answer {
 	uint32_t exit_status; /* 0..255 */
 	bool oom_killed;
+	bool output_lost;
 	uint32_t signal;       /* 1..64; 0: it ended by itself */
 	char kernel_said[256]; /* what the guest's kernel said meanwhile of a process's end */
 	char kernel_release[96];

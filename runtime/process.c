@@ -241,6 +241,10 @@ static void keep_why(struct process *p, const struct agent_answer *a)
 	p->why = why_of(p, a);
 	if (p->why)
 		log_warn("container %s: %s", p->container->id, p->why);
+	if (a->output_lost)
+		log_warn("container %s: the end of the output of '%s' is lost: it was not taken "
+			 "fast enough after its end",
+			 p->container->id, p->exec_id);
 }
 
 static void on_wait_answer(void *arg, const struct err *status, const struct agent_answer *answer)

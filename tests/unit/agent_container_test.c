@@ -392,6 +392,21 @@ static void test_signals(void **state)
 	drop(f, "a");
 }
 
+/* The caller's. */
+static Nacre__Agent__V1__WaitResponse *whole_wait(struct agent_fixture *f, const char *id)
+{
+	Nacre__Agent__V1__ProcessRequest in = NACRE__AGENT__V1__PROCESS_REQUEST__INIT;
+	ProtobufCMessage *out = NULL;
+	AUTO_FREE char *copy = strdup(id);
+	struct err err = ERR_INIT;
+
+	in.container_id = copy;
+	(void)agent_call(f, "WaitProcess", &in.base, &nacre__agent__v1__wait_response__descriptor,
+			 &out, &err);
+	assert_string_equal(err.text, "");
+	return (Nacre__Agent__V1__WaitResponse *)out;
+}
+
 /* A program that ends with 139 and one that a signal ends are told apart. */
 static void test_signal_is_told(void **state)
 {
@@ -411,24 +426,48 @@ static void test_signal_is_told(void **state)
 					.spec = "\"linux\":{\"namespaces\":[{\"type\":\"network\"},"
 						"{\"type\":\"mount\"}]},",
 					.args = ends[i].args};
-		Nacre__Agent__V1__ProcessRequest in = NACRE__AGENT__V1__PROCESS_REQUEST__INIT;
-		Nacre__Agent__V1__WaitResponse *out = NULL;
-		char id[] = "a";
 		struct err err = ERR_INIT;
 
 		(void)agent_create(f, &run, &none, &err);
 		(void)agent_simple(f, "StartProcess", "a", "", &err);
 		assert_string_equal(err.text, "");
-		in.container_id = id;
-		assert_int_equal(agent_call(f, "WaitProcess", &in.base,
-					    &nacre__agent__v1__wait_response__descriptor,
-					    (ProtobufCMessage **)&out, &err),
-				 0);
+		Nacre__Agent__V1__WaitResponse *out = whole_wait(f, "a");
+
 		assert_int_equal(out->exit_status, ends[i].status);
 		assert_int_equal(out->signal, ends[i].signal);
+		assert_false(out->output_lost);
 		nacre__agent__v1__wait_response__free_unpacked(out, NULL);
 		drop(f, "a");
 	}
+}
+
+/* What nobody reads is given up some time after the end, and that is told. */
+static void test_lost_output_is_told(void **state)
+{
+	struct agent_fixture *f = need(state);
+	const struct run run = {.id = "a",
+				.process = "",
+				.spec = USUAL,
+				.args = SH("dd if=/dev/zero bs=1024k count=9")};
+	Nacre__Agent__V1__Stdio stdio = NACRE__AGENT__V1__STDIO__INIT;
+	uint8_t token[32];
+	struct err err = ERR_INIT;
+	int out;
+
+	agent_token(f, token);
+	stdio.stdout_token = (ProtobufCBinaryData){32, token};
+	(void)agent_create(f, &run, &stdio, &err);
+	out = agent_stream(f, token);
+	(void)agent_simple(f, "StartProcess", "a", "", &err);
+	(void)usleep(200000); /* long enough for all buffers to be full */
+	(void)agent_signal(f, "a", "", SIGKILL, false, &err);
+	assert_string_equal(err.text, "");
+	Nacre__Agent__V1__WaitResponse *answer = whole_wait(f, "a");
+
+	assert_true(answer->output_lost);
+	nacre__agent__v1__wait_response__free_unpacked(answer, NULL);
+	(void)close(out);
+	drop(f, "a");
 }
 
 static int update(struct agent_fixture *f, const char *id, const char *json, struct err *err)
@@ -622,6 +661,7 @@ int main(void)
 		cmocka_unit_test(test_exec_terminal),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_signal_is_told),
+		cmocka_unit_test(test_lost_output_is_told),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_refusals),

@@ -109,6 +109,23 @@ static void check_why(struct world *w, const char *want)
 	assert_string_equal(why, want);
 }
 
+/* It is not the process's fault, and no reason for its status. */
+static void test_lost_output_is_logged(void **state)
+{
+	struct world *w = *state;
+	AUTO_FD int log = memfd_create("log", MFD_CLOEXEC);
+	char text[1024] = "";
+
+	world_start(w, world_container(w)->init);
+	log_init(log, LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
+	ttrpc_reply(world_take(w, WAIT), "\x30\x01", 2);
+	world_settle(w);
+	log_init(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	assert_true(pread(log, text, sizeof(text) - 1, 0) >= 0);
+	assert_non_null(strstr(text, "container c: the end of the output of '' is lost"));
+	check_why(w, "");
+}
+
 /* Who has no log asks. */
 static void test_why(void **state)
 {
@@ -132,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_end_is_logged),
 		cmocka_unit_test_setup_teardown(test_why, world_begin, world_end),
+		cmocka_unit_test_setup_teardown(test_lost_output_is_logged, world_begin, world_end),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
