@@ -18,9 +18,7 @@
 #include "base/log.h"
 #include "base/own.h"
 
-#define LAUNCH_TIMEOUT_MS  10000
-#define CONNECT_TIMEOUT_MS 10000
-#define START_TIMEOUT_MS   25000 /* startContainer hooks have 20 s, the host waits 30 */
+#define LAUNCH_TIMEOUT_MS 10000
 
 enum proc_state {
 	PROC_LAUNCHING,
@@ -195,7 +193,7 @@ static void begin(struct proc *p)
 		fail(p, &why);
 		return;
 	}
-	if (loop_arm(p->deadline, START_TIMEOUT_MS) < 0) {
+	if (loop_arm(p->deadline, PROC_START_TIMEOUT_MS) < 0) {
 		(void)err_set(&why, errno, "arm a deadline");
 		fail(p, &why);
 		return;
@@ -334,7 +332,7 @@ void proc_start(struct proc *p, proc_fn fn, void *arg)
 	}
 	p->question = (struct question){fn, arg};
 	p->state = PROC_CONNECTING;
-	if (loop_arm(p->deadline, CONNECT_TIMEOUT_MS) < 0) {
+	if (loop_arm(p->deadline, PROC_CONNECT_TIMEOUT_MS) < 0) {
 		(void)err_set(&why, errno, "arm a deadline");
 		fail(p, &why);
 	} else if (proc_io_is_connected(p->stdio)) {

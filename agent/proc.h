@@ -20,6 +20,10 @@
 #include "base/err.h"
 #include "base/loop.h"
 
+/* A start: the wait for its streams, then up to the exec; startContainer hooks have 20 s of it. The host waits longer than both. */
+#define PROC_CONNECT_TIMEOUT_MS 10000
+#define PROC_START_TIMEOUT_MS   25000
+
 struct proc;
 
 struct proc_exit {
@@ -61,7 +65,7 @@ bool proc_has_exited(const struct proc *process);
 /* Asked to start, if not yet through the barrier. */
 bool proc_was_started(const struct proc *process);
 
-/* Through the barrier, once the wanted streams are connected (10 s). */
+/* Through the barrier, once the wanted streams are connected. */
 void proc_start(struct proc *process, proc_fn fn, void *arg);
 int proc_signal(struct proc *process, int signo, struct err *err) MUST_CHECK;
 int proc_resize(struct proc *process, uint32_t width, uint32_t height, struct err *err) MUST_CHECK;

@@ -17,7 +17,6 @@
 
 #define AGENT_SERVICE      "nacre.agent.v1.Agent"
 #define AGENT_VERSION      1
-#define AGENT_TIMEOUT_MS   30000
 #define AGENT_ANSWER_BYTES (256u << 10)
 #define RANDOM_SEED_BYTES  64
 #define SIGNAL_MAX         64
@@ -58,7 +57,7 @@ static const struct agent_method {
 	const ProtobufCMessageDescriptor *answer;
 	int (*take)(const ProtobufCMessage *from, struct agent_answer *to);
 } methods[] = {
-	[AGENT_START] = {"StartProcess", AGENT_TIMEOUT_MS, NULL, NULL},
+	[AGENT_START] = {"StartProcess", AGENT_START_TIMEOUT_MS, NULL, NULL},
 	[AGENT_WAIT] = {"WaitProcess", 0, &nacre__agent__v1__wait_response__descriptor, take_wait},
 	[AGENT_CLOSE_STDIN] = {"CloseStdin", AGENT_TIMEOUT_MS, NULL, NULL},
 	[AGENT_DELETE_PROCESS] = {"DeleteProcess", AGENT_TIMEOUT_MS, NULL, NULL},

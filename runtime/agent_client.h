@@ -16,6 +16,10 @@
 #include "runtime/start_record.h"
 #include "runtime/stdio.h"
 
+/* For most calls, and for a start, which may wait for streams and hooks in the guest (agent/proc.h). */
+#define AGENT_TIMEOUT_MS       30000
+#define AGENT_START_TIMEOUT_MS 45000
+
 struct agent_client;
 
 /* What an answer may hold; zero where the call has no such thing. */

@@ -20,6 +20,7 @@
 #include "agent-proto/agent.pb-c.h"
 #include "agent-proto/containerd.pb-c.h"
 #include "agent-proto/ttrpc.h"
+#include "agent/proc.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "base/path.h"
@@ -136,6 +137,13 @@ static void test_failing_poststart_stops(void **state)
 	assert_int_equal(w->code, ECHILD);
 	assert_int_equal(c->init->state, PROCESS_STOPPED);
 	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
+}
+
+/* The host must not give up a start that the agent still goes on with: it would run, and nobody know of it. */
+static void test_start_deadlines(void **state)
+{
+	(void)state;
+	assert_true(AGENT_START_TIMEOUT_MS > PROC_CONNECT_TIMEOUT_MS + PROC_START_TIMEOUT_MS);
 }
 
 static void test_created_can_be_deleted(void **state)
@@ -482,6 +490,7 @@ int main(void)
 		WITH_WORLD(test_init_exits_last),
 		WITH_WORLD(test_failing_poststart_stops),
 		WITH_WORLD(test_created_can_be_deleted),
+		cmocka_unit_test(test_start_deadlines),
 		cmocka_unit_test(test_hostile_answers),
 		WITH_WORLD(test_lost_guest),
 		WITH_WORLD(test_kill_ends_it),
