@@ -64,9 +64,9 @@ int child_channel_receive(int fd, enum child_word *word, struct err *why, int *p
 
 	if (nfds == 0)
 		passed = -1;
-	if (n == -EAGAIN)
-		return -EAGAIN;
-	if (n <= 0) {
+	if (n < 0)
+		return (int)n;
+	if (n == 0) {
 		*word = CHILD_GONE;
 		return 0;
 	}

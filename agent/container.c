@@ -367,6 +367,34 @@ int containers_each_pid(struct containers *set, const char *id, void (*fn)(void 
 	return ret < 0 ? ret : cgroup_each_pid(c->cgroup_fd, fn, arg, err);
 }
 
+/* Lent; NULL: an orphan, or one that was given up. */
+static struct proc *find_alive(struct containers *set, pid_t pid)
+{
+	for (struct container *c = set->first; c; c = c->next) {
+		if (c->init && proc_pid(c->init) == pid && !proc_has_exited(c->init))
+			return c->init;
+		for (struct exec *e = c->execs; e; e = e->next) {
+			if (proc_pid(e->process) == pid && !proc_has_exited(e->process))
+				return e->process;
+		}
+	}
+	return NULL;
+}
+
+/* The next child that has ended, not collected yet; 0: none. What it says last may make its container go. */
+static pid_t next_dead(struct containers *set)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+		return 0;
+	struct proc *p = find_alive(set, info.si_pid);
+
+	if (p)
+		proc_dies(p);
+	return info.si_pid;
+}
+
 static bool reaped_in(struct container *c, pid_t pid, int status)
 {
 	struct err why = ERR_INIT;
@@ -392,7 +420,7 @@ void containers_reap(struct containers *set)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = next_dead(set)) > 0 && waitpid(pid, &status, WNOHANG) == pid) {
 		for (struct container *c = set->first; c; c = c->next) {
 			if (reaped_in(c, pid, status))
 				break;

@@ -123,19 +123,25 @@ static void fail(struct proc *p, const struct err *why)
 	answer(p, why);
 }
 
-/* End of the channel: before the barrier a death, after it the program's exec. */
-static void on_child_gone(struct proc *p)
+static void on_death(struct proc *p)
 {
 	struct err why = ERR_INIT;
 
-	if (p->state == PROC_STARTING) {
-		close_channel(p);
-		p->state = PROC_RUNNING;
-		answer_ok(p);
+	(void)err_say(&why, EIO, "the process died before it %s",
+		      p->state == PROC_STARTING ? "executed its program" : "was set up");
+	fail(p, &why);
+}
+
+/* End of the channel: before the barrier a death, after it the program's exec. */
+static void on_child_gone(struct proc *p)
+{
+	if (p->state != PROC_STARTING || !proc_has_executed(p->pid)) {
+		on_death(p);
 		return;
 	}
-	(void)err_say(&why, EIO, "the process died before it was set up");
-	fail(p, &why);
+	close_channel(p);
+	p->state = PROC_RUNNING;
+	answer_ok(p);
 }
 
 static void on_channel(void *arg, int fd, uint32_t events)
@@ -149,6 +155,10 @@ static void on_channel(void *arg, int fd, uint32_t events)
 	(void)events;
 	if (ret == -EAGAIN)
 		return;
+	if (ret < 0 && ret != -EBADMSG) {
+		on_death(p);
+		return;
+	}
 	if (ret < 0 || (word == CHILD_READY && p->state != PROC_LAUNCHING)) {
 		own_close(&pty);
 		(void)err_say(&why, EPROTO, "the process spoke out of turn");
@@ -386,6 +396,12 @@ void proc_wait(struct proc *p, proc_wait_fn fn, void *arg)
 	}
 	*w = (struct waiter){fn, arg, p->waiters};
 	p->waiters = w;
+}
+
+void proc_dies(struct proc *p)
+{
+	if (p->channel >= 0)
+		on_channel(p, p->channel, 0);
 }
 
 /* A shell that ends with 139 tells of its child's fault. */

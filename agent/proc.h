@@ -73,6 +73,8 @@ void proc_close_stdin(struct proc *process);
 /* Answered when DONE. */
 void proc_wait(struct proc *process, proc_wait_fn fn, void *arg);
 
+/* From the reaper, as long as the process can be looked at: what it has left to say is heard. */
+void proc_dies(struct proc *process);
 /* From the reaper: wait status of waitpid(2). */
 void proc_reaped(struct proc *process, int wait_status);
 

@@ -8,12 +8,16 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "base/path.h"
 #include "base/str.h"
+
+#define STAT_BYTES          4096
+#define FORKED_WITHOUT_EXEC 0x40 /* PF_FORKNOEXEC, include/linux/sched.h */
 
 /* A container shares the guest's network (the pod's), and what it has by path or not at all. */
 static const struct {
@@ -130,4 +134,22 @@ int proc_prepare(const struct child_plan *plan, pid_t pid, struct err *err)
 	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
 	(void)snprintf(score, sizeof(score), "%d", plan->process->oom_score_adj);
 	return path_poke(AT_FDCWD, path, score, err);
+}
+
+/* Field 9 of proc_pid_stat(5), after the name in parentheses, which may hold anything. */
+bool proc_has_executed(pid_t pid)
+{
+	AUTO_FREE char *text = NULL;
+	struct err ignored = ERR_INIT;
+	char path[64];
+	unsigned long flags;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (path_read(AT_FDCWD, path, STAT_BYTES, &text, NULL, &ignored) < 0)
+		return true;
+	const char *at = strrchr(text, ')');
+
+	if (!at || sscanf(at, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
+		return true;
+	return !(flags & FORKED_WITHOUT_EXEC);
 }

@@ -2,6 +2,7 @@
 #ifndef NACRE_AGENT_PROC_CLONE_H
 #define NACRE_AGENT_PROC_CLONE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "agent/child.h"
@@ -18,5 +19,10 @@ int proc_clone(const struct child_plan *plan, int cgroup_fd, pid_t *pid, int *pi
 
 /* Agent's part of the set-up, before the first go: id maps (init only) and oom score. */
 int proc_prepare(const struct child_plan *plan, pid_t pid, struct err *err) MUST_CHECK;
+
+/*
+ * Whether a child, alive or not reaped yet, has become another program by execve(2). True where the kernel does not say.
+ */
+bool proc_has_executed(pid_t pid);
 
 #endif

@@ -441,6 +441,34 @@ static void test_signal_is_told(void **state)
 	}
 }
 
+/* Killed between the go and its execve: that is no start. */
+static void test_death_before_exec(void **state)
+{
+	const Nacre__Agent__V1__Stdio none = NACRE__AGENT__V1__STDIO__INIT;
+	struct agent_fixture *f = need(state);
+	const struct run run = {
+		.id = "a",
+		.process = "",
+		.spec = "\"linux\":{\"namespaces\":[{\"type\":\"network\"},{\"type\":\"mount\"}]},"
+			"\"hooks\":{\"startContainer\":[{\"path\":\"/bin/"
+			"sh\",\"args\":[\"sh\",\"-c\","
+			"\"kill -9 $PPID\"]}]},",
+		.args = "[\"true\"]"};
+
+	for (int i = 0; i < 5; i++) { /* the end of the channel and SIGCHLD come in either order */
+		struct err err = ERR_INIT;
+		uint32_t status = 0;
+
+		(void)agent_create(f, &run, &none, &err);
+		assert_string_equal(err.text, "");
+		(void)agent_simple(f, "StartProcess", "a", "", &err);
+		assert_string_equal(err.text, "the process died before it executed its program");
+		assert_int_equal(agent_wait(f, "a", "", &status, &err), 0);
+		assert_int_equal(status, 137);
+		drop(f, "a");
+	}
+}
+
 /* What nobody reads is given up some time after the end, and that is told. */
 static void test_lost_output_is_told(void **state)
 {
@@ -661,6 +689,7 @@ int main(void)
 		cmocka_unit_test(test_exec_terminal),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_signal_is_told),
+		cmocka_unit_test(test_death_before_exec),
 		cmocka_unit_test(test_lost_output_is_told),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_pause),

@@ -677,6 +677,22 @@ static void test_child_channel(void **state)
 	}
 }
 
+/* A child that died with the go unheard is not one that has closed the channel. */
+static void test_child_died_deaf(void **state)
+{
+	enum child_word word = CHILD_READY;
+	struct err why = ERR_INIT;
+	int agent = -1, child = -1, pty = -1;
+
+	(void)state;
+	assert_int_equal(child_channel_open(&agent, &child, &why), 0);
+	child_channel_go(agent);
+	(void)close(child);
+	assert_int_equal(child_channel_receive(agent, &word, &why, &pty), -ECONNRESET);
+	assert_int_equal(word, CHILD_READY);
+	(void)close(agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -689,7 +705,7 @@ int main(void)
 		cmocka_unit_test(test_vsock_guard),
 #endif
 		cmocka_unit_test(test_control_socket), cmocka_unit_test(test_kernel_words),
-		cmocka_unit_test(test_child_channel),
+		cmocka_unit_test(test_child_channel),  cmocka_unit_test(test_child_died_deaf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
