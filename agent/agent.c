@@ -1,12 +1,20 @@
 /* See agent.h: from descriptors to a serving agent and back. */
 #include "agent/agent.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "agent/agent_internal.h"
 #include "base/log.h"
 #include "base/own.h"
+
+/* Each live process holds a WaitProcess: with ttrpc's own limit the 257th would make a pod deaf to Signal and Shutdown. */
+#define MAX_REQUESTS 65536
+
+/* ... and some ten descriptors: Linux starts us with 1024. */
+#define MAX_FDS 16384
 
 static void on_sigchld(void *arg, int signo)
 {
@@ -33,11 +41,28 @@ static void on_goodbye_late(void *arg)
 	loop_stop(agent->loop);
 }
 
+/* The processes get what we were started with. */
+static void take_descriptors(struct containers *set)
+{
+	struct rlimit more;
+
+	if (getrlimit(RLIMIT_NOFILE, &set->nofile) < 0 || set->nofile.rlim_cur >= MAX_FDS)
+		return;
+	more = set->nofile;
+	more.rlim_cur = MAX_FDS;
+	if (more.rlim_max < MAX_FDS)
+		more.rlim_max = MAX_FDS;
+	if (setrlimit(RLIMIT_NOFILE, &more) < 0)
+		log_warn("no more than %llu descriptors: errno %d",
+			 (unsigned long long)set->nofile.rlim_cur, errno);
+}
+
 static int agent_open(struct agent *agent, const struct agent_params *params, struct err *err)
 {
 	struct ttrpc_conn_params control = {.fd = params->control_fd,
 					    .methods = service_methods(),
 					    .arg = agent,
+					    .limits = {.max_requests = MAX_REQUESTS},
 					    .on_close = on_close};
 	sigset_t children;
 	int ret;
@@ -45,6 +70,7 @@ static int agent_open(struct agent *agent, const struct agent_params *params, st
 	(void)sigemptyset(&children);
 	(void)sigaddset(&children, SIGCHLD);
 	(void)signal(SIGPIPE, SIG_IGN);
+	take_descriptors(&agent->containers);
 	kernel_words_open(&agent->containers.kernel);
 	ret = loop_create(&agent->loop, err);
 	if (ret < 0)

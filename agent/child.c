@@ -279,6 +279,8 @@ static int prepare(struct child *c, struct err *err)
 	/* The container's processes must not trace us before we are one of them. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(err, errno, "set not dumpable");
+	if (plan->nofile.rlim_max && setrlimit(RLIMIT_NOFILE, &plan->nofile) < 0)
+		return err_set(err, errno, "set the limit of descriptors");
 	if (setsid() < 0)
 		return err_set(err, errno, "setsid");
 	(void)umask(0);

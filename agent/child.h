@@ -10,6 +10,8 @@
 #ifndef NACRE_AGENT_CHILD_H
 #define NACRE_AGENT_CHILD_H
 
+#include <sys/resource.h>
+
 #include "base/compiler.h"
 #include "config/oci.h"
 
@@ -23,6 +25,7 @@ struct child_plan {
 	int join_namespaces;               /* exec: CLONE_NEW* of setns(2) */
 	int stdio[3];                      /* -1 with a terminal, or the child's end */
 	int channel;                       /* child's end of child_channel.h */
+	struct rlimit nofile; /* the limit of descriptors before the process's own; 0: ours */
 };
 
 NORETURN void child_run(const struct child_plan *plan);

@@ -125,6 +125,7 @@ static int launch_init(struct container *c, const struct container_params *param
 	const struct child_plan plan = {
 		.spec = c->spec,
 		.process = &c->spec->process,
+		.nofile = c->set->nofile,
 		.id = c->id,
 		.rootfs = params->rootfs,
 		.shared_dir = c->set->shared_dir,
@@ -238,6 +239,7 @@ static int launch_exec(struct exec *e, const uint8_t *const tokens[3], struct er
 	const struct child_plan plan = {
 		.spec = c->spec,
 		.process = e->spec,
+		.nofile = c->set->nofile,
 		.join_pidfd = proc_pidfd(c->init),
 		.join_namespaces = proc_namespaces(c->spec),
 	};

@@ -8,6 +8,7 @@
 #define NACRE_AGENT_CONTAINER_H
 
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "agent/kernel_words.h"
@@ -25,6 +26,7 @@ struct containers {
 	const char *shared_dir; /* the shared tree, NULL before it is mounted; lent */
 	int cgroup_fd;          /* where the containers' cgroups are made; lent */
 	struct kernel_words kernel;
+	struct rlimit nofile; /* of the processes, where their spec says nothing */
 	struct container *first;
 };
 

@@ -28,6 +28,9 @@
 #include "runtime/task_service.h"
 #include "runtime/unix_socket.h"
 
+/* containerd has one connection a pod, on which a Wait for each of its processes stays open. */
+#define MAX_REQUESTS 65536
+
 struct monitor {
 	struct monitor_args args;
 	struct loop *loop;
@@ -121,6 +124,7 @@ static int add_client(struct monitor *m, int fd, struct err *err)
 		.fd = fd,
 		.methods = task_methods,
 		.arg = client,
+		.limits = {.max_requests = MAX_REQUESTS},
 		.on_close = on_client_close,
 	};
 	rc = ttrpc_conn_create(&p, &client->conn, err);

@@ -16,6 +16,7 @@
 #include "runtime/process_internal.h"
 #include "runtime/sandbox.h"
 
+#define WAIT_AGAIN_MS    1000
 #define DRAIN_TIMEOUT_MS 10000 /* as long as a containerd Delete waits for output */
 
 struct process_waiter {
@@ -47,6 +48,7 @@ void process_put(struct process *p)
 		return;
 	loop_remove(p->drain_timer);
 	loop_remove(p->kill_timer);
+	loop_remove(p->wait_timer);
 	stdio_destroy(p->io);
 	/* Only a process that never came to be still has some. */
 	tell_waiters(p);
@@ -247,10 +249,26 @@ static void keep_why(struct process *p, const struct agent_answer *a)
 			 p->container->id, p->exec_id);
 }
 
+/* A guest short of something says so now and may answer later: the process runs on all the same. */
+static bool ask_later(struct process *p, const struct err *status)
+{
+	if (status->code != ENOBUFS || p->exit_known || !p->wait_timer ||
+	    loop_arm(p->wait_timer, WAIT_AGAIN_MS))
+		return false;
+	log_guest(&p->container->sandbox->peer_limit,
+		  "container %s: the agent does not say yet when '%s' ends: %s", p->container->id,
+		  p->exec_id, status->text);
+	return true;
+}
+
 static void on_wait_answer(void *arg, const struct err *status, const struct agent_answer *answer)
 {
 	struct process *p = arg;
 
+	if (ask_later(p, status)) {
+		process_put(p);
+		return;
+	}
 	if (status->code)
 		log_warn("container %s: the agent no longer says when '%s' ends: %s",
 			 p->container->id, p->exec_id, status->text);
@@ -260,6 +278,15 @@ static void on_wait_answer(void *arg, const struct err *status, const struct age
 		container_oom(p->container);
 	process_exited(p, status->code ? PROCESS_STATUS_LOST : answer->exit_status);
 	process_put(p);
+}
+
+static void ask_for_end(void *arg)
+{
+	struct process *p = arg;
+
+	if (!p->exit_known)
+		agent_process(p->container->sandbox->agent, AGENT_WAIT, p->container->id,
+			      p->exec_id, on_wait_answer, process_get(p));
 }
 
 static void on_connected(void *arg, const struct err *why)
@@ -279,8 +306,9 @@ static void on_connected(void *arg, const struct err *why)
 		return;
 	}
 	p->state = PROCESS_CREATED;
-	agent_process(p->container->sandbox->agent, AGENT_WAIT, p->container->id, p->exec_id,
-		      on_wait_answer, process_get(p));
+	if (loop_add_timer(p->container->sandbox->loop, ask_for_end, p, &p->wait_timer, &lost))
+		log_warn("no timer for a wait: %s", lost.text);
+	ask_for_end(p);
 	process_call_end(call, &fine);
 }
 

@@ -42,7 +42,7 @@ struct process {
 	struct stdio *io;
 	pid_t host_pid; /* of the stub; 0: the vmm stands for it */
 	struct process_waiter *waiters;
-	struct loop_source *drain_timer, *kill_timer;
+	struct loop_source *drain_timer, *kill_timer, *wait_timer;
 	struct process *next; /* in container->execs */
 };
 

@@ -6,11 +6,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent-proto/ttrpc.h"
 #include "base/own.h"
 #include "base/path.h"
 #include "tests/unit/agent_fixture.h"
@@ -283,6 +286,58 @@ static void test_reader_leaves(void **state)
 
 	agent_run_container(f, &run, &r);
 	assert_int_equal(r.status, 137);
+	run_result_done(&r);
+}
+
+/* As many questions as there are processes in a busy pod stay open; the pod still listens. */
+static void test_many_waits(void **state)
+{
+	struct agent_fixture *f = need(state);
+	Nacre__Agent__V1__ProcessRequest in = NACRE__AGENT__V1__PROCESS_REQUEST__INIT;
+	char id[] = "a";
+	uint8_t bytes[16], *answer = NULL;
+	size_t answer_len = 0;
+	struct err err = ERR_INIT;
+	uint32_t status = 0;
+
+	start_sleeper(f, "a", USUAL);
+	in.container_id = id;
+	size_t len = nacre__agent__v1__process_request__pack(&in, bytes);
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(ttrpc_call_blocking(f->control, &f->next_stream,
+						     "nacre.agent.v1.Agent", "WaitProcess", bytes,
+						     len, 1, &answer, &answer_len, &err),
+				 -ETIMEDOUT);
+	err = (struct err)ERR_INIT;
+	(void)agent_signal(f, "a", "", SIGKILL, false, &err);
+	assert_string_equal(err.text, "");
+	assert_int_equal(agent_wait(f, "a", "", &status, &err), 0);
+	assert_int_equal(status, 137);
+	drop(f, "a");
+}
+
+static int open_fds(pid_t pid)
+{
+	AUTO_FREE char *path = str_printf("/proc/%d/limits", (int)pid);
+	AUTO_FREE char *text = NULL;
+	struct err err = ERR_INIT;
+	int soft = 0;
+
+	assert_int_equal(path_read(AT_FDCWD, path, 8192, &text, NULL, &err), 0);
+	assert_int_equal(sscanf(strstr(text, "Max open files"), "Max open files %d", &soft), 1);
+	return soft;
+}
+
+/* Each process costs the agent descriptors, which its processes are not given more of. */
+static void test_descriptors(void **state)
+{
+	struct agent_fixture *f = need(state);
+	const struct run run = {.id = "box", .process = "", .spec = USUAL, .args = SH("ulimit -n")};
+	struct run_result r;
+
+	assert_int_equal(open_fds(f->pid), 16384);
+	agent_run_container(f, &run, &r);
+	assert_string_equal(r.out.data, "1024\n");
 	run_result_done(&r);
 }
 
@@ -695,6 +750,8 @@ int main(void)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_many_waits),
+		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_shared_pids),
 		cmocka_unit_test(test_false_multiplexer),
 		cmocka_unit_test(test_created_holds_nothing),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -116,6 +117,16 @@ static int listen_on(const char *path)
 	return fd;
 }
 
+/* Linux gives its first process 1024 descriptors. */
+static void like_a_guest(void)
+{
+	struct rlimit nofile;
+
+	must(getrlimit(RLIMIT_NOFILE, &nofile) == 0, "getrlimit");
+	nofile.rlim_cur = 1024;
+	must(setrlimit(RLIMIT_NOFILE, &nofile) == 0, "setrlimit");
+}
+
 int agent_fixture_setup(void **state)
 {
 	struct agent_fixture *f = calloc(1, sizeof(*f));
@@ -127,6 +138,7 @@ int agent_fixture_setup(void **state)
 	if (!agent_fixture_possible())
 		return 0;
 	(void)signal(SIGPIPE, SIG_IGN);
+	like_a_guest();
 	must(unshare(CLONE_NEWNS) == 0, "unshare");
 	must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "private");
 	must(mount("tmpfs", "/run", "tmpfs", 0, "mode=755") == 0, "tmpfs");

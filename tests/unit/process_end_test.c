@@ -126,6 +126,24 @@ static void test_lost_output_is_logged(void **state)
 	check_why(w, "");
 }
 
+/* A wait that is refused for now is asked again: the process runs, and 137 would be a lie. */
+static void test_wait_again(void **state)
+{
+	struct world *w = *state;
+	struct container *c = world_container(w);
+	struct err err = ERR_INIT;
+
+	world_start(w, c->init);
+	ttrpc_fail(world_take(w, WAIT), TTRPC_RESOURCE_EXHAUSTED, "too many requests at once");
+	world_settle(w);
+	assert_int_equal(c->init->state, PROCESS_RUNNING);
+	while (!w->asked[WAIT])
+		assert_int_equal(loop_step(w->loop, 5000, &err), 0);
+	world_answer_exit(w, world_take(w, WAIT), 3);
+	assert_int_equal(c->init->state, PROCESS_STOPPED);
+	assert_int_equal(c->init->exit_status, 3);
+}
+
 /* Who has no log asks. */
 static void test_why(void **state)
 {
@@ -149,6 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_end_is_logged),
 		cmocka_unit_test_setup_teardown(test_why, world_begin, world_end),
+		cmocka_unit_test_setup_teardown(test_wait_again, world_begin, world_end),
 		cmocka_unit_test_setup_teardown(test_lost_output_is_logged, world_begin, world_end),
 	};
 
