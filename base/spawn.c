@@ -1,7 +1,8 @@
 /*
  * The child between fork and exec only makes system calls that are async-signal-safe. Descriptors are first moved above
  * every wanted number, then put in place, so that no dup2 overwrites one still needed; close_range takes the rest. A child in a
- * new user namespace waits at its gate until its ids are mapped: what it execs before has no capabilities there.
+ * new user namespace waits at its gate until its ids are mapped: what it execs before has no capabilities there. So does one
+ * whose starter has something to write down about it first.
  */
 #include "base/spawn.h"
 
@@ -182,6 +183,8 @@ static int open_gate(const struct spawn *s, pid_t child, int gate, struct err *e
 {
 	int rc = s->new_namespaces & CLONE_NEWUSER ? idmap_one_to_one(child, err) : 0;
 
+	if (rc == 0 && s->before_exec)
+		rc = s->before_exec(s->arg, child, err);
 	if (rc == 0 && write(gate, "", 1) != 1)
 		rc = err_set(err, errno, "let the child go");
 	return rc;

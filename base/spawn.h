@@ -37,6 +37,9 @@ struct spawn {
 		new_namespaces; /* CLONE_NEW...: born in them; in a user namespace with our ids, one to one */
 	int net_ns_fd; /* a network namespace to be born in, 0: ours */
 	int cgroup_fd; /* a directory of cgroup v2 to be born in, 0: ours */
+	/* Here, with the child there and held before its exec. Should it fail, or we die in it, the program is never run. */
+	int (*before_exec)(void *arg, pid_t child, struct err *err);
+	void *arg;
 };
 
 /*

@@ -31,7 +31,7 @@ enum { MONITOR_FD_LISTEN = 3, MONITOR_FD_LOG = 4, MONITOR_FD_STDIO = 10 };
 
 /*
  * Starts it. listen_fd and log_fd are lent, as are the `nstdio` descriptors that become MONITOR_FD_STDIO and up. Its process is
- * written to resources.json. *pid is a direct child.
+ * written to resources.json before it runs. *pid is a direct child.
  */
 int monitor_spawn(const struct monitor_args *args, int listen_fd, int log_fd, const int *stdio,
 		  size_t nstdio, pid_t *pid, struct err *err) MUST_CHECK;

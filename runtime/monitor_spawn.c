@@ -1,9 +1,7 @@
 /* Starting a monitor: its arguments as a command line, its descriptors by number. */
 #include <errno.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/spawn.h"
@@ -13,13 +11,22 @@
 
 #define MONITOR_MAX_STDIO 3
 
+/* Before it runs: a monitor that is not on the list outlives a starter who is killed, and nobody finds it. */
+static int put_on_list(void *arg, pid_t child, struct err *err)
+{
+	const struct monitor_args *args = arg;
+	struct procid id = {0};
+	int rc = procid_of(child, &id, err);
+
+	return rc ? rc : resources_add_process(args->state_dir, "monitor", &id, err);
+}
+
 int monitor_spawn(const struct monitor_args *args, int listen_fd, int log_fd, const int *stdio,
 		  size_t nstdio, pid_t *pid, struct err *err)
 {
 	struct spawn_fd fds[2 + MONITOR_MAX_STDIO] = {{listen_fd, MONITOR_FD_LISTEN},
 						      {log_fd, MONITOR_FD_LOG}};
 	size_t nfds = 2;
-	struct procid id = {0};
 
 	BUG_ON(nstdio > MONITOR_MAX_STDIO);
 	for (size_t i = 0; i < nstdio; i++)
@@ -47,16 +54,9 @@ int monitor_spawn(const struct monitor_args *args, int listen_fd, int log_fd, co
 		.nfds = nfds,
 		.new_session = true,
 		.cwd = "/",
+		.before_exec = put_on_list,
+		.arg = (void *)(uintptr_t)args,
 	};
-	int rc = spawn_start(&s, pid, NULL, err);
-	if (rc)
-		return rc;
-	rc = procid_of(*pid, &id, err);
-	if (!rc)
-		rc = resources_add_process(args->state_dir, "monitor", &id, err);
-	if (rc) {
-		(void)kill(*pid, SIGKILL);
-		(void)waitpid(*pid, NULL, 0);
-	}
-	return rc;
+
+	return spawn_start(&s, pid, NULL, err);
 }

@@ -437,6 +437,56 @@ static void test_spawn_descriptors(void **state)
 	assert_string_equal(out, "0 1 2 3 5 /dev/null\n"); /* 3 is ls's own directory */
 }
 
+struct gate {
+	const char *mark; /* the program makes it */
+	int answer;
+	pid_t child;
+};
+
+static int at_gate(void *arg, pid_t child, struct err *err)
+{
+	struct gate *g = arg;
+
+	g->child = child;
+	(void)usleep(50000); /* a child that does not wait has done it by now */
+	assert_int_equal(access(g->mark, F_OK), -1);
+	return g->answer ? err_set(err, g->answer, "write it down") : 0;
+}
+
+/* The program runs after its starter has agreed, or not at all. */
+static void test_spawn_waits(void **state)
+{
+	char dir[] = "/tmp/base-test-XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	AUTO_FREE char *mark = str_printf("%s/mark", dir);
+	AUTO_FREE char *script = str_printf(": >%s", mark);
+	char sh[] = "sh", c[] = "-c";
+	char *argv[] = {sh, c, script, NULL};
+
+	for (int answer = EIO; answer >= 0; answer -= EIO) {
+		struct gate gate = {.mark = mark, .answer = answer};
+		struct spawn spawn = {
+			.path = "/bin/sh", .argv = argv, .before_exec = at_gate, .arg = &gate};
+		struct err err = ERR_INIT;
+		pid_t pid = -1;
+		int status = 1;
+
+		assert_int_equal(spawn_start(&spawn, &pid, NULL, &err), -answer);
+		if (answer) {
+			assert_int_equal(kill(gate.child, 0), -1); /* reaped */
+			continue;
+		}
+		assert_int_equal(pid, gate.child);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		assert_int_equal(access(mark, F_OK), 0);
+	}
+	assert_int_equal(unlink(mark), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_spawn_missing_program(void **state)
 {
 	char *argv[] = {(char[]){"none"}, NULL};
@@ -467,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_loop_timer_and_child),
 		cmocka_unit_test(test_listener_rests),
 		cmocka_unit_test(test_spawn_descriptors),
+		cmocka_unit_test(test_spawn_waits),
 		cmocka_unit_test(test_spawn_missing_program),
 	};
 

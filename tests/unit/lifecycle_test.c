@@ -23,6 +23,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "runtime/lifecycle.h"
+#include "runtime/monitor_args.h"
 #include "runtime/resources.h"
 #include "runtime/state_dir.h"
 #include "runtime/task_service.h"
@@ -214,12 +215,72 @@ static void test_a_new_container_of_that_id_lives(void **state)
 	assert_int_equal(state_dir_exists(w->dir, &err), 0);
 }
 
-int main(void)
+/* What runs in place of the monitor: 0 when it is on the list. */
+static int play_spawned(int argc, char **argv)
+{
+	const char *dir = "";
+	struct procid listed = {0}, own = {0};
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	for (int i = 1; i + 1 < argc; i++)
+		if (strcmp(argv[i], "-state") == 0)
+			dir = argv[i + 1];
+	AUTO_FREE char *list = str_printf("%s/" RESOURCES_FILE, dir);
+
+	if (!list || lstat(list, &st) || !S_ISREG(st.st_mode))
+		return 1;
+	return resources_find_process(dir, "monitor", &listed) || procid_of(getpid(), &own, &err) ||
+	       listed.pid != own.pid || listed.start_ticks != own.start_ticks;
+}
+
+/* A pipe in place of the list holds up who adds to it, for as long as a program needs to start. */
+static pid_t delay_list(const char *list)
+{
+	assert_int_equal(mkfifo(list, 0600), 0);
+	pid_t helper = fork();
+
+	assert_true(helper >= 0);
+	if (helper)
+		return helper;
+	(void)usleep(300000);
+	int fd = open(list, O_WRONLY);
+
+	_exit(dprintf(fd, "{\"version\":1,\"resources\":[]}") < 0);
+}
+
+/* A starter that is killed right after the exec leaves nothing that delete does not find. */
+static void test_monitor_is_listed_before_it_runs(void **state)
+{
+	struct world *w = *state;
+	const struct monitor_args args = {
+		.id = "c", .state_dir = w->dir, .namespace_ = "", .events = "", .address = ""};
+	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	AUTO_FREE char *list = str_printf("%s/" RESOURCES_FILE, w->dir);
+	struct err err = ERR_INIT;
+	pid_t pid = -1;
+	int status = 1;
+
+	assert_non_null(list);
+	const pid_t helper = delay_list(list);
+
+	assert_int_equal(monitor_spawn(&args, null, null, NULL, 0, &pid, &err), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(waitpid(helper, &status, 0), helper);
+	assert_int_equal(status, 0);
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_lock, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_new_container_of_that_id_lives, begin, end),
+		cmocka_unit_test_setup_teardown(test_monitor_is_listed_before_it_runs, begin, end),
 	};
+
+	if (argc > 1)
+		return play_spawned(argc, argv);
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
