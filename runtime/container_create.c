@@ -56,11 +56,18 @@ static void on_attached(void *arg, const struct err *status)
 	container_call_end(call, status);
 }
 
+/* An agent that did not answer in time may go on all the same: what it makes is to be deleted. */
+static void note_late_create(struct process *p, const struct err *status)
+{
+	p->in_guest = status->code == ETIMEDOUT;
+}
+
 static void on_guest_created(void *arg, const struct err *status, const struct agent_answer *answer)
 {
 	struct container_call *call = arg;
 
 	(void)answer;
+	note_late_create(call->p, status);
 	if (status->code)
 		container_abandon(call, status);
 	else
@@ -204,6 +211,7 @@ static void on_exec_created(void *arg, const struct err *status, const struct ag
 	struct container_call *call = arg;
 
 	(void)answer;
+	note_late_create(call->p, status);
 	if (status->code)
 		on_exec_attached(call, status);
 	else

@@ -139,6 +139,35 @@ static void test_failing_poststart_stops(void **state)
 	assert_int_equal(path_remove_tree(AT_FDCWD, dir, &err), 0);
 }
 
+/* An exec that fails is gone from the host at once; from the guest it has to be taken only where it may have come to be. */
+static void test_failed_exec(void **state)
+{
+	static const struct {
+		enum ttrpc_code code;
+		int want;
+		bool deleted;
+	} cases[] = {
+		{TTRPC_NOT_FOUND, ENOENT, false},
+		{TTRPC_DEADLINE_EXCEEDED, ETIMEDOUT, true},
+	};
+	static const char json[] = "{}";
+	const struct process_io io = {.terminal = false};
+	struct world *w = *state;
+	struct container *c = world_container(w);
+
+	world_start(w, c->init);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		container_exec(c, "e", json, strlen(json), &io, world_on_plain, w);
+		world_settle(w);
+		ttrpc_fail(world_take(w, EXEC), cases[i].code, "no");
+		world_settle(w);
+		assert_int_equal(w->code, cases[i].want);
+		assert_null(c->execs);
+		assert_int_equal(w->asked[DELETE_EXEC] != NULL, cases[i].deleted);
+	}
+	world_answer_empty(w, DELETE_EXEC);
+}
+
 /* The host must not give up a start that the agent still goes on with: it would run, and nobody know of it. */
 static void test_start_deadlines(void **state)
 {
@@ -490,6 +519,7 @@ int main(void)
 		WITH_WORLD(test_init_exits_last),
 		WITH_WORLD(test_failing_poststart_stops),
 		WITH_WORLD(test_created_can_be_deleted),
+		WITH_WORLD(test_failed_exec),
 		cmocka_unit_test(test_start_deadlines),
 		cmocka_unit_test(test_hostile_answers),
 		WITH_WORLD(test_lost_guest),

@@ -36,6 +36,7 @@ static void keep(struct world *w, enum method m, struct ttrpc_request *req)
 		keep(arg, method, req);                                                            \
 	}
 
+KEEP(on_exec, EXEC)
 KEEP(on_start, START)
 KEEP(on_wait, WAIT)
 KEEP(on_delete, DELETE)
@@ -70,6 +71,7 @@ static void on_signal(void *arg, struct ttrpc_request *req, const uint8_t *p, si
 }
 
 static const struct ttrpc_method agent_methods[] = {
+	{"nacre.agent.v1.Agent", "ExecProcess", on_exec},
 	{"nacre.agent.v1.Agent", "StartProcess", on_start},
 	{"nacre.agent.v1.Agent", "WaitProcess", on_wait},
 	{"nacre.agent.v1.Agent", "SignalProcess", on_signal},

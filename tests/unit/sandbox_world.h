@@ -15,6 +15,7 @@
 #include "runtime/task_service.h"
 
 enum method {
+	EXEC,
 	START,
 	WAIT,
 	SIGNAL,
