@@ -378,10 +378,14 @@ int vmm_start(const struct vmm_params *p, struct vmm_process **out, struct err *
 		.messages_fd = messages, .monitor_fd = monitor, .serial_fd = serial};
 
 	rc = spawn_vmm(p, v, &ends, err);
-	if (!rc)
-		rc = loop_add_child(p->loop, v->pid, on_child, v, &v->child, err);
 	if (rc)
 		return rc;
+	rc = loop_add_child(p->loop, v->pid, on_child, v, &v->child, err);
+	if (rc) {
+		/* Not by vmm_kill, which has no way to one that is not watched; and the destroy waits for its end. */
+		(void)kill(v->pid, SIGKILL);
+		return rc;
+	}
 	*out = TAKE_PTR(&v);
 	return 0;
 }

@@ -9,15 +9,21 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/vmm_command.h"
 #include "vmm/seccomp.h"
+
+#define STAY "stay" /* a kernel with which it lives until it is killed */
 
 static int break_the_rules(void)
 {
@@ -83,6 +89,70 @@ static void test_killed_by_seccomp(void **state)
 	if (!strstr(end.why, "SIGSYS (seccomp)"))
 		print_error("%s\n", end.why);
 	assert_non_null(strstr(end.why, "SIGSYS (seccomp)"));
+}
+
+static int deny_pidfd_open(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EMFILE),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* Exit status: 0 when the start failed as it should. */
+static int start_unwatched(void)
+{
+	CLEANUP(own_loop_destroy) struct loop *loop = NULL;
+	struct vmm_process *vmm = NULL;
+	struct err err = ERR_INIT;
+	struct vm_config vm = {
+		.vcpus = 1,
+		.memory_mib = 64,
+		.kernel_path = (char[]){STAY},
+		.initramfs_path = (char[]){"i"},
+		.cmdline = (char[]){""},
+	};
+	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)alarm(20);
+	if (loop_create(&loop, &err) || deny_pidfd_open())
+		return 1;
+	const struct vmm_params p = {
+		.loop = loop,
+		.vmm_path = "/proc/self/exe",
+		.vm = &vm,
+		.shared_dir = "/",
+		.vsock_listen_fd = null,
+		.agent_fd = null,
+		.on_end = on_end,
+	};
+
+	return vmm_start(&p, &vmm, &err) == -EMFILE ? 0 : 2;
+}
+
+/* A vmm that cannot be watched is ended, not waited for. */
+static void test_unwatched(void **state)
+{
+	int status = 0;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("needs root\n");
+		skip();
+	}
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(start_unwatched());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 /* The value behind the nth `option`; NULL: there are not so many. */
@@ -168,8 +238,11 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_command),
 		cmocka_unit_test(test_killed_by_seccomp),
+		cmocka_unit_test(test_unwatched),
 	};
 
+	if (argc > 2 && strcmp(argv[1], "-kernel") == 0 && strcmp(argv[2], STAY) == 0)
+		return pause();
 	if (argc > 1 && strcmp(argv[1], "-kernel") == 0)
 		return break_the_rules();
 	return cmocka_run_group_tests(tests, NULL, NULL);
