@@ -261,11 +261,17 @@ static bool ask_later(struct process *p, const struct err *status)
 	return true;
 }
 
+/* A guest that ends hangs up first: its vmm's end, which is near then, tells of all its processes, and why. */
+static bool is_guest_ending(const struct process *p, const struct err *status)
+{
+	return status->code == ECONNRESET && p->container->sandbox->vmm;
+}
+
 static void on_wait_answer(void *arg, const struct err *status, const struct agent_answer *answer)
 {
 	struct process *p = arg;
 
-	if (ask_later(p, status)) {
+	if (is_guest_ending(p, status) || ask_later(p, status)) {
 		process_put(p);
 		return;
 	}

@@ -144,6 +144,26 @@ static void test_wait_again(void **state)
 	assert_int_equal(c->init->exit_status, 3);
 }
 
+/* The agent's hanging up is only the first sign of a crash: who asks at the exit is to hear why. */
+static void test_end_waits_for_the_reason(void **state)
+{
+	struct world *w = *state;
+	struct container *c = world_container(w);
+
+	world_start(w, c->init);
+	w->sandbox->vmm = (struct vmm_process *)w; /* there is one, and it is not looked at */
+	memset(w->asked, 0, sizeof(w->asked));
+	ttrpc_conn_destroy(w->agent);
+	w->agent = NULL;
+	world_settle(w);
+	assert_int_equal(c->init->state, PROCESS_RUNNING);
+	w->sandbox->vmm = NULL;
+	container_lost(c);
+	world_settle(w);
+	assert_int_equal(c->init->state, PROCESS_STOPPED);
+	assert_int_equal(c->init->exit_status, 137);
+}
+
 /* Who has no log asks. */
 static void test_why(void **state)
 {
@@ -168,6 +188,8 @@ int main(void)
 		cmocka_unit_test(test_bad_end_is_logged),
 		cmocka_unit_test_setup_teardown(test_why, world_begin, world_end),
 		cmocka_unit_test_setup_teardown(test_wait_again, world_begin, world_end),
+		cmocka_unit_test_setup_teardown(test_end_waits_for_the_reason, world_begin,
+						world_end),
 		cmocka_unit_test_setup_teardown(test_lost_output_is_logged, world_begin, world_end),
 	};
 
