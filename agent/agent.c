@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -70,6 +71,12 @@ static int agent_open(struct agent *agent, const struct agent_params *params, st
 	(void)sigemptyset(&children);
 	(void)sigaddset(&children, SIGCHLD);
 	(void)signal(SIGPIPE, SIG_IGN);
+	/*
+	 * A child has our memory and rights until its execve, which makes it dumpable again, and is born in its container's pid
+	 * namespace: the container's processes must not trace it for a moment. Should it ask for that itself, they could be first.
+	 */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_set(err, errno, "set not dumpable");
 	take_descriptors(&agent->containers);
 	kernel_words_open(&agent->containers.kernel);
 	ret = loop_create(&agent->loop, err);
@@ -114,7 +121,9 @@ int agent_run(const struct agent_params *params, struct err *err)
 		.is_guest = params->is_guest,
 		.init_ns = params->init_ns,
 		.network = NETWORK_INIT,
-		.containers = {.cgroup_fd = params->cgroup_fd, .shared_dir = params->shared_dir},
+		.containers = {.cgroup_fd = params->cgroup_fd,
+			       .shared_dir = params->shared_dir,
+			       .kernel = {.fd = -1}},
 	};
 	int ret = agent_open(&agent, params, err);
 

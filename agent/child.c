@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -276,9 +275,6 @@ static int prepare(struct child *c, struct err *err)
 	ret = set_stdio(plan, err);
 	if (ret < 0)
 		return ret;
-	/* The container's processes must not trace us before we are one of them. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_set(err, errno, "set not dumpable");
 	if (plan->nofile.rlim_max && setrlimit(RLIMIT_NOFILE, &plan->nofile) < 0)
 		return err_set(err, errno, "set the limit of descriptors");
 	if (setsid() < 0)

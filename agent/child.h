@@ -1,6 +1,6 @@
 /*
  * What a cloned child does until it is the container's program. A child of the agent, single-threaded, with a copy of the
- * agent's memory; every failure travels over the channel and ends the child.
+ * agent's memory, and like it not dumpable (agent.c); every failure travels over the channel and ends the child.
  *
  *	wait for the first go (user mappings and oom score are written by the agent)
  *	init: new root, mounts, devices, hiding, sysctl, pivot      exec: join init's namespaces

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -101,6 +102,8 @@ static void serve(struct agent_fixture *f, int control, int listener)
 	int ret;
 
 	ret = agent_run(&params, &err);
+	if (prctl(PR_GET_DUMPABLE) != 0)
+		ret = err_say(&err, EPERM, "it and its children can be traced");
 	if (ret < 0)
 		(void)fprintf(stderr, "agent: %s\n", err.text);
 	exit(ret < 0);
