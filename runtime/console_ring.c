@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#define JOINT " | "
+
 static void end_line(struct console_ring *ring)
 {
 	if (!ring->partial_len)
 		return;
 	ring->partial[ring->partial_len] = '\0';
+	if (!ring->panic[0] && strstr(ring->partial, "Kernel panic - "))
+		memcpy(ring->panic, ring->partial, ring->partial_len + 1);
 	memcpy(ring->line[ring->next], ring->partial, ring->partial_len + 1);
 	ring->next = (ring->next + 1) % CONSOLE_LINES;
 	if (ring->count < CONSOLE_LINES)
@@ -46,26 +50,47 @@ const char *console_ring_line(const struct console_ring *ring, unsigned int n)
 	return NULL;
 }
 
-void console_ring_quote(const struct console_ring *ring, char *out, size_t size)
+/* The oldest of the newest lines that fit. */
+static unsigned int first_that_fits(const struct console_ring *ring, unsigned int end, size_t size)
 {
-	static const char joint[] = " | ";
-	unsigned int end = ring->count + (ring->partial_len ? 1 : 0);
 	unsigned int first = end;
 	size_t need = 1;
 
 	while (first > 0) {
-		size_t more = strlen(console_ring_line(ring, first - 1)) + strlen(joint);
+		size_t more = strlen(console_ring_line(ring, first - 1)) + strlen(JOINT);
 
 		if (need + more > size)
 			break;
 		need += more;
 		first--;
 	}
-	out[0] = '\0';
+	return first;
+}
+
+static bool has_panic(const struct console_ring *ring, unsigned int first, unsigned int end)
+{
+	for (unsigned int n = first; n < end; n++) {
+		if (strcmp(console_ring_line(ring, n), ring->panic) == 0)
+			return true;
+	}
+	return false;
+}
+
+void console_ring_quote(const struct console_ring *ring, char *out, size_t size)
+{
+	static const char gap[] = JOINT "..." JOINT;
+	unsigned int end = ring->count + (ring->partial_len ? 1 : 0);
+	unsigned int first = first_that_fits(ring, end, size);
 	size_t at = 0;
 
+	out[0] = '\0';
+	if (ring->panic[0] && !has_panic(ring, first, end) &&
+	    strlen(ring->panic) + sizeof(gap) < size) {
+		at = (size_t)snprintf(out, size, "%s%s", ring->panic, gap);
+		first = first_that_fits(ring, end, size - at);
+	}
 	for (unsigned int n = first; n < end; n++) {
-		int wrote = snprintf(out + at, size - at, "%s%s", n > first ? joint : "",
+		int wrote = snprintf(out + at, size - at, "%s%s", n > first ? JOINT : "",
 				     console_ring_line(ring, n));
 		at += (size_t)wrote;
 	}

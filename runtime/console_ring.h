@@ -16,6 +16,8 @@ struct console_ring {
 	unsigned int count;
 	char partial[CONSOLE_LINE_BYTES]; /* the line being received; longer ones are cut */
 	size_t partial_len;
+	char panic
+		[CONSOLE_LINE_BYTES]; /* the first line of a kernel's panic, "": none: its trace is longer than the ring */
 };
 
 void console_ring_feed(struct console_ring *ring, const char *data, size_t len);
@@ -24,7 +26,8 @@ void console_ring_feed(struct console_ring *ring, const char *data, size_t len);
 const char *console_ring_line(const struct console_ring *ring, unsigned int n);
 
 /*
- * The newest lines that fit, oldest first, joined by " | ", NUL-terminated in `out`. "" when nothing was printed.
+ * The newest lines that fit, oldest first, joined by " | ", NUL-terminated in `out`. "" when nothing was printed. A panic comes
+ * before them.
  */
 void console_ring_quote(const struct console_ring *ring, char *out, size_t size);
 

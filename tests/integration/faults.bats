@@ -134,8 +134,11 @@ same_fds() {
 @test "a guest that panics is reported as crashed, with its last words" {
 	bundle "$b" '.linux.readonlyPaths = [] | .linux.maskedPaths = []'
 	edit_config "$b" ".mounts += [{destination: \"/proc\", type: \"proc\", source: \"proc\"}] | .process.args = $(args_of sh -c 'echo c >/proc/sysrq-trigger; sleep 60')"
-	run nacre run --bundle "$b" "$id" </dev/null
-	[ "$status" -ne 0 ]
+	run --separate-stderr nacre run --bundle "$b" "$id" </dev/null
+	echo "$stderr"
+	[ "$status" -eq 137 ]
+	[ "$(wc -l <<<"$stderr")" -eq 1 ]
+	[[ "$stderr" == "nacre: container $id: the microVM crashed: "*"its console ended with: "*"sysrq triggered crash"* ]]
 }
 
 @test "a fault of the workload is in the log, with the guest kernel's words" {

@@ -220,12 +220,35 @@ static void test_console_ring(void **state)
 	free(ring);
 }
 
+/* What a panic was about is told, however long its trace is. */
+static void test_console_panic(void **state)
+{
+	struct console_ring *ring = calloc(1, sizeof(*ring));
+	char quote[62], small[20];
+
+	(void)state;
+	assert_non_null(ring);
+	feed(ring, "Kernel panic - of x\n");
+	console_ring_quote(ring, quote, sizeof(quote));
+	assert_string_equal(quote, "Kernel panic - of x");
+	for (int i = 0; i < 2 * CONSOLE_LINES; i++)
+		feed(ring, "trace\n");
+	feed(ring, "end Kernel panic - of x\nlast\n");
+	console_ring_quote(ring, quote, sizeof(quote));
+	assert_string_equal(quote, "Kernel panic - of x | ... | end Kernel panic - of x | last");
+	/* Where there is no room for it, the newest lines have it. */
+	console_ring_quote(ring, small, sizeof(small));
+	assert_string_equal(small, "last");
+	free(ring);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_flags),       cmocka_unit_test(test_signal_names),
-		cmocka_unit_test(test_proc_stat),   cmocka_unit_test(test_procid_of_another),
-		cmocka_unit_test(test_mount_words), cmocka_unit_test(test_console_ring),
+		cmocka_unit_test(test_flags),         cmocka_unit_test(test_signal_names),
+		cmocka_unit_test(test_proc_stat),     cmocka_unit_test(test_procid_of_another),
+		cmocka_unit_test(test_mount_words),   cmocka_unit_test(test_console_ring),
+		cmocka_unit_test(test_console_panic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
