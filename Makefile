@@ -399,6 +399,7 @@ UNIT_TESTS := \
 	rootfs_test \
 	sandbox_test \
 	seccomp_test \
+	shim_delete_test \
 	serial_test \
 	stdio_pump_test \
 	tasks_test \
