@@ -377,6 +377,7 @@ UNIT_TESTS := \
 	iothread_test \
 	jail_test \
 	job_test \
+	landlock_test \
 	lifecycle_test \
 	machine_test \
 	mmio_test \

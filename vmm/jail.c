@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <linux/landlock.h>
 #include <linux/nsfs.h>
 #include <linux/securebits.h>
 
@@ -147,17 +146,13 @@ int jail_enter(const struct jail *jail, bool threads, struct err *err)
 	return rc;
 }
 
-/* The file server may do with files what its users may; checking that on each path would cost it, so Landlock's part is small. */
 static int confine(enum thread_kind kind, struct err *err)
 {
 	const bool files = kind == THREAD_FS;
 	int rc = caps_set(files ? JAIL_CAPS : 0, err);
 
 	if (rc == 0)
-		rc = landlock_forbid(files ? LANDLOCK_ACCESS_FS_EXECUTE |
-						     LANDLOCK_ACCESS_FS_MAKE_BLOCK
-					   : LANDLOCK_ALL_FILES,
-				     err);
+		rc = landlock_forbid(files ? LANDLOCK_FILE_SERVER : LANDLOCK_ALL_FILES, err);
 	return rc < 0 ? rc : seccomp_enter(kind, err);
 }
 

@@ -1,19 +1,19 @@
-/* See landlock.h. The structure is the kernel's of version 6; older ones take a shorter beginning of it. */
+/* See landlock.h. What the kernel's header of Debian 12 does not know yet is named here. */
 #include "vmm/landlock.h"
 
 #include <errno.h>
-#include <linux/landlock.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/own.h"
 
-struct ruleset {
-	uint64_t files;
-	uint64_t network; /* since version 4: bit 0 bind, bit 1 connect TCP */
-	uint64_t scoped;  /* since version 6: bit 0 abstract unix sockets, bit 1 signals */
-};
+/* The first version that has them. */
+enum { VERSION_REFER = 2, VERSION_NETWORK = 4, VERSION_SCOPED = 6 };
+
+#define NETWORK_ALL 3 /* bit 0 bind, bit 1 connect TCP */
+#define SCOPED_ALL  3 /* bit 0 abstract unix sockets, bit 1 signals */
 
 /* How many rights to files a version knows: version n had to give each right it added a new bit. */
 static const unsigned int file_bits[] = {0, 13, 14, 15, 15, 16};
@@ -25,25 +25,63 @@ static uint64_t known_files(unsigned int version)
 	return (UINT64_C(1) << file_bits[version < last ? version : last]) - 1;
 }
 
-static size_t known_bytes(unsigned int version)
+struct landlock_plan landlock_plan(unsigned int version, uint64_t file_rights)
 {
-	if (version < 4)
-		return offsetof(struct ruleset, network);
-	return version < 6 ? offsetof(struct ruleset, scoped) : sizeof(struct ruleset);
+	const bool keeps_refer = !(file_rights & LANDLOCK_ACCESS_FS_REFER);
+	struct landlock_plan plan = {0};
+
+	if (version == 0 || (keeps_refer && version < VERSION_REFER))
+		return plan;
+	plan.keeps_refer = keeps_refer;
+	plan.rules.files = (file_rights | LANDLOCK_ACCESS_FS_REFER) & known_files(version);
+	plan.bytes = offsetof(struct landlock_rules, network);
+	if (version >= VERSION_NETWORK) {
+		plan.rules.network = NETWORK_ALL;
+		plan.bytes = offsetof(struct landlock_rules, scoped);
+	}
+	if (version >= VERSION_SCOPED) {
+		plan.rules.scoped = SCOPED_ALL;
+		plan.bytes = sizeof(plan.rules);
+	}
+	return plan;
+}
+
+/* Mounts below the root are covered, also later ones: the kernel looks for rules from a directory upwards, through all mounts. */
+static int allow_refer(int ruleset, struct err *err)
+{
+	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_path_beneath_attr rule = {
+		.allowed_access = LANDLOCK_ACCESS_FS_REFER,
+		.parent_fd = root,
+	};
+
+	if (root < 0 ||
+	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+		return err_set(err, errno, "keep renames by Landlock");
+	return 0;
+}
+
+unsigned int landlock_version(void)
+{
+	long version =
+		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	return version < 0 ? 0 : (unsigned int)version;
 }
 
 int landlock_forbid(uint64_t file_rights, struct err *err)
 {
-	long version =
-		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	struct ruleset rules = {.network = 3, .scoped = 3};
+	const struct landlock_plan plan = landlock_plan(landlock_version(), file_rights);
+	int rc = 0;
 
-	if (version < 1)
+	if (plan.bytes == 0)
 		return 0;
-	rules.files = file_rights & known_files((unsigned int)version);
-	AUTO_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &rules,
-				      known_bytes((unsigned int)version), 0);
-	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
-		return err_set(err, errno, "give up rights by Landlock");
-	return 0;
+	AUTO_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &plan.rules, plan.bytes, 0);
+	if (fd < 0)
+		return err_set(err, errno, "a ruleset of Landlock");
+	if (plan.keeps_refer)
+		rc = allow_refer(fd, err);
+	if (rc == 0 && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		rc = err_set(err, errno, "give up rights by Landlock");
+	return rc;
 }

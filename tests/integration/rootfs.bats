@@ -38,6 +38,10 @@ python_inside() {
 	# a folder of ext4 itself: overlay has no O_TMPFILE in kernel 6.1
 	mkdir -p "$b"
 	rootfs_of debian "$b/rootfs"
+	w=$b/rootfs/w
+	mkdir -p "$w/from/dir" "$w/to"
+	echo "from one to the other" >"$w/from/file"
+	moved=$(stat -c %i "$w/from/file")
 	python_inside '
 import fcntl, mmap, os
 os.makedirs("/w/sub")
@@ -84,10 +88,17 @@ for i in range(2000):
 assert len(os.listdir("/w/sub")) == 2000
 st = os.statvfs("/w")
 assert st.f_blocks > 0
+# Landlock asks for a right of its own where the folder is another
+os.rename("/w/from/file", "/w/to/moved")
+os.link("/w/to/moved", "/w/from/linked")
+os.rename("/w/from/dir", "/w/to/dir")
 print("all done", os.stat("/w/b").st_nlink)'
 	[ "$status" -eq 0 ]
 	[[ "$output" == "all done 2" ]]
-	w=$b/rootfs/w
+	[ "$(stat -c '%i %h' "$w/to/moved")" = "$moved 2" ]
+	[ "$(stat -c %i "$w/from/linked")" = "$moved" ]
+	[ -d "$w/to/dir" ]
+	[ ! -e "$w/from/file" ]
 	[ "$(stat -c '%a %u %g %s %h' "$w/b")" = "4711 1000 1001 6000 2" ] || [ "$(stat -c '%a %u %g %s %h' "$w/b")" = "711 1000 1001 6000 2" ]
 	[ "$(stat -c %Y "$w/b")" = 1000000001 ]
 	[ "$(readlink "$w/soft")" = b ]
