@@ -12,8 +12,12 @@
 /* The first version that has them. */
 enum { VERSION_REFER = 2, VERSION_NETWORK = 4, VERSION_SCOPED = 6 };
 
-#define NETWORK_ALL 3 /* bit 0 bind, bit 1 connect TCP */
-#define SCOPED_ALL  3 /* bit 0 abstract unix sockets, bit 1 signals */
+#define NETWORK_ALL    3 /* bit 0 bind, bit 1 connect TCP */
+#define SCOPED_UNIX    1 /* abstract unix sockets */
+#define SCOPED_SIGNALS 2
+
+#define QUERY_ERRATA    2U /* LANDLOCK_CREATE_RULESET_ERRATA, which older headers lack */
+#define ERRATUM_SIGNALS 2U /* bit n - 1 is erratum n */
 
 /* How many rights to files a version knows: version n had to give each right it added a new bit. */
 static const unsigned int file_bits[] = {0, 13, 14, 15, 15, 16};
@@ -25,7 +29,7 @@ static uint64_t known_files(unsigned int version)
 	return (UINT64_C(1) << file_bits[version < last ? version : last]) - 1;
 }
 
-struct landlock_plan landlock_plan(unsigned int version, uint64_t file_rights)
+struct landlock_plan landlock_plan(unsigned int version, unsigned int errata, uint64_t file_rights)
 {
 	const bool keeps_refer = !(file_rights & LANDLOCK_ACCESS_FS_REFER);
 	struct landlock_plan plan = {0};
@@ -40,8 +44,11 @@ struct landlock_plan landlock_plan(unsigned int version, uint64_t file_rights)
 		plan.bytes = offsetof(struct landlock_rules, scoped);
 	}
 	if (version >= VERSION_SCOPED) {
-		plan.rules.scoped = SCOPED_ALL;
+		plan.rules.scoped = SCOPED_UNIX;
 		plan.bytes = sizeof(plan.rules);
+		/* At first it kept signals from other threads of the process, too: no vCPU could be brought out of its guest. */
+		if (errata & ERRATUM_SIGNALS)
+			plan.rules.scoped |= SCOPED_SIGNALS;
 	}
 	return plan;
 }
@@ -61,17 +68,22 @@ static int allow_refer(int ruleset, struct err *err)
 	return 0;
 }
 
+static unsigned int query(unsigned int what)
+{
+	long answer = syscall(SYS_landlock_create_ruleset, NULL, 0, what);
+
+	return answer < 0 ? 0 : (unsigned int)answer;
+}
+
 unsigned int landlock_version(void)
 {
-	long version =
-		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-
-	return version < 0 ? 0 : (unsigned int)version;
+	return query(LANDLOCK_CREATE_RULESET_VERSION);
 }
 
 int landlock_forbid(uint64_t file_rights, struct err *err)
 {
-	const struct landlock_plan plan = landlock_plan(landlock_version(), file_rights);
+	const struct landlock_plan plan =
+		landlock_plan(landlock_version(), query(QUERY_ERRATA), file_rights);
 	int rc = 0;
 
 	if (plan.bytes == 0)

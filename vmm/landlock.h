@@ -35,15 +35,18 @@ struct landlock_plan {
 	bool keeps_refer;
 };
 
-/* What to ask of a kernel of this version so that rights to files other than `file_rights` stay. Pure. */
-struct landlock_plan landlock_plan(unsigned int version, uint64_t file_rights);
+/*
+ * What to ask of a kernel of this version, with these errata mended, so that rights to files other than `file_rights` stay and
+ * threads of one process can signal each other. Pure.
+ */
+struct landlock_plan landlock_plan(unsigned int version, unsigned int errata, uint64_t file_rights);
 
 /* 0: this kernel has no Landlock, or it is switched off. */
 unsigned int landlock_version(void);
 
 /*
  * The calling thread loses these rights to files everywhere, and may neither bind nor connect TCP ports, reach abstract unix sockets
- * nor signal processes that are not as confined as itself. Without REFER among them, version 1 is not used: it would take renames
+ * nor signal other processes that are not as confined as itself. Without REFER among them, version 1 is not used: it would take renames
  * between directories away. no_new_privs is set; "/" is the root for good.
  */
 int landlock_forbid(uint64_t file_rights, struct err *err) MUST_CHECK;
