@@ -1,9 +1,11 @@
 # What a vmm that a guest has taken over could do: nothing to the host, to other pods, or to its own limits.
 load lib.bash
 
+# With limits that a default of the host's could not hide behind.
 setup() {
 	b=$BATS_TEST_TMPDIR/b
 	id=$(new_id)
+	prlimit --pid $BASHPID --core=unlimited --msgqueue=819200 --nice=40 --rtprio=99
 	bundle "$b" ".process.args = $(args_of sleep 600)"
 	nacre create --bundle "$b" "$id" </dev/null >/dev/null 2>&1
 	nacre start "$id"
@@ -85,15 +87,42 @@ refused() {
 	[[ "$(awk '$5 == "/"' "/proc/$vmm/mountinfo")" == *master:* ]]
 }
 
-@test "no device nodes, no modules, no other processes, no higher limits, no clock" {
+@test "no device nodes, no modules, no other processes, no clock" {
 	refused "not permitted" mknod "/$id/rootfs/tmp/null" c 1 3
 	[ ! -e "$b/rootfs/tmp/null" ]
 	refused "not permitted" insmod "/$id/rootfs/bin/busybox"
 	refused "o such process" kill -0 "$BATS_ROOT_PID"
-	refused "not permitted" sh -c 'ulimit -H -n 1000000000'
 	run inside date -s 2001-01-01 # busybox ends with 0
 	[[ "$output" == *"not permitted"* ]]
-	[ "$(awk '$1 == "Max" && $2 == "core" { print $6 }' "/proc/$vmm/limits")" = 0 ]
+}
+
+# The limits that the jail lowers, of a process: soft and hard.
+lowered() {
+	sed -nE 's/^Max (core file size|msgqueue size|nice priority|realtime priority) +(\S+) +(\S+).*/\1: \2 \3/p' "/proc/$1/limits"
+}
+
+@test "its limits are below those of who started it, and cannot be raised" {
+	diff - <(lowered "$(listed broker)") <<-EOT
+		core file size: unlimited unlimited
+		msgqueue size: 819200 819200
+		nice priority: 40 40
+		realtime priority: 99 99
+	EOT
+	diff - <(lowered "$vmm") <<-EOT
+		core file size: 0 0
+		msgqueue size: 0 0
+		nice priority: 0 0
+		realtime priority: 0 0
+	EOT
+	# root in there may lower them, but only root on the host may raise them
+	local in_there=(nsenter --target "$vmm" --user --pid --setuid 0 --setgid 0)
+	"${in_there[@]}" prlimit --pid 1 --nofile=1000:1000
+	for limit in --core=unlimited --msgqueue=1 --nofile=1001:1001; do
+		run "${in_there[@]}" prlimit --pid 1 "$limit"
+		[ "$status" -ne 0 ]
+		[[ "$output" == *"not permitted"* ]]
+	done
+	prlimit --pid "$vmm" --nofile=1001:1001
 }
 
 @test "another pod is not there" {
