@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <linux/io_uring.h>
+#include <liburing.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -238,6 +238,87 @@ static void test_no_registration(void **state)
 	}
 }
 
+/*
+ * The ring of an engine, once more in our memory, as somebody has it who has taken the process over: where its parts lie is
+ * known from another ring of that size.
+ */
+static void ring_map(const struct block_engine *e, struct io_uring *ring)
+{
+	struct io_uring_params params = {.flags = IORING_SETUP_R_DISABLED};
+	struct io_uring other;
+
+	assert_int_equal(io_uring_queue_init_params(BLOCK_DEPTH, &other, &params), 0);
+	io_uring_queue_exit(&other);
+	assert_int_equal(io_uring_queue_mmap(dup(block_engine_event_fd(e)), &params, ring), 0);
+}
+
+static int ring_perform(struct io_uring *ring, uint8_t opcode, uint8_t flags, int fd)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct io_uring_cqe *cqe = NULL;
+	int result;
+
+	assert_non_null(sqe);
+	io_uring_prep_rw(opcode, sqe, fd, NULL, 0, 0);
+	sqe->flags = flags;
+	assert_int_equal(io_uring_submit_and_wait(ring, 1), 1);
+	assert_int_equal(io_uring_peek_cqe(ring, &cqe), 0);
+	result = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return result;
+}
+
+/* What opens, connects, sends, watches or is not even asked to do anything; and with each kind of ring the flags it never sets. */
+static void test_other_operations(void **state)
+{
+	static const uint8_t refused[] = {
+		IORING_OP_NOP,
+		IORING_OP_READ,
+		IORING_OP_WRITE,
+		IORING_OP_READ_FIXED,
+		IORING_OP_WRITE_FIXED,
+		IORING_OP_OPENAT,
+		IORING_OP_OPENAT2,
+		IORING_OP_CLOSE,
+		IORING_OP_STATX,
+		IORING_OP_RENAMEAT,
+		IORING_OP_UNLINKAT,
+		IORING_OP_CONNECT,
+		IORING_OP_ACCEPT,
+		IORING_OP_SEND,
+		IORING_OP_SENDMSG,
+		IORING_OP_RECV,
+		IORING_OP_RECVMSG,
+		IORING_OP_SPLICE,
+		IORING_OP_POLL_ADD,
+		IORING_OP_EPOLL_CTL,
+		IORING_OP_FILES_UPDATE,
+		IORING_OP_TIMEOUT,
+		IORING_OP_PROVIDE_BUFFERS,
+	};
+	AUTO_FD int fd = disk_make(1);
+
+	(void)state;
+	for (int fixed = 0; fixed < 2; fixed++) {
+		CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+		const uint8_t flags = fixed ? IOSQE_FIXED_FILE : 0;
+		const int file = fixed ? 0 : fd;
+		struct io_uring ring;
+
+		assert_int_equal(block_uring_create(fixed ? fd : -1, false, &e, NULL), 0);
+		ring_map(e, &ring);
+		assert_int_equal(ring_perform(&ring, IORING_OP_FSYNC, flags, file), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+			assert_int_equal(ring_perform(&ring, refused[i], flags, file), -EACCES);
+		assert_int_equal(ring_perform(&ring, IORING_OP_FSYNC, flags ^ IOSQE_FIXED_FILE, fd),
+				 -EACCES);
+		assert_int_equal(ring_perform(&ring, IORING_OP_FSYNC, flags | IOSQE_ASYNC, file),
+				 -EACCES);
+		assert_int_equal(ring_perform(&ring, IORING_OP_FSYNC, flags, file), 0);
+		io_uring_queue_exit(&ring);
+	}
+}
+
 static void test_words(void **state)
 {
 	enum block_aio aio;
@@ -270,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_only_file),
 		cmocka_unit_test(test_not_now),
 		cmocka_unit_test(test_no_registration),
+		cmocka_unit_test(test_other_operations),
 	};
 	int failed = cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 

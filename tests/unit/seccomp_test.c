@@ -78,6 +78,7 @@ static const struct attempt attempts[] = {
 	{"prctl", 0, {SYS_prctl, PR_GET_NAME, 0, 0, 0, 0}},
 	{"seccomp", 0, {SYS_seccomp, 0, 0, 0}},
 	{"io_uring_setup", 0, {SYS_io_uring_setup, 1, 0}},
+	{"io_uring_register", 0, {SYS_io_uring_register, -1, 0, 0, 0}},
 	{"io_uring_enter",
 	 BIT(THREAD_BLK) | BIT(THREAD_VCPU) | BIT(THREAD_MAIN),
 	 {SYS_io_uring_enter, -1, 0, 0, 0, 0}},
