@@ -7,9 +7,13 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -319,6 +323,62 @@ static void test_other_operations(void **state)
 	}
 }
 
+/* From now on io_uring_setup fails here: a kernel without it (ENOSYS), or a sandbox or sysctl that denies it (EPERM). */
+static int forbid_rings(uint32_t number)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | number),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {ARRAY_SIZE(code), code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ? -errno : 0;
+}
+
+/* 0: all was as it should be on such a host. */
+static int use_disk_without_rings(int number)
+{
+	CLEANUP(own_block_engine_destroy) struct block_engine *e = NULL;
+	CLEANUP(own_block_engine_destroy) struct block_engine *none = NULL;
+	AUTO_FD int fd = disk_make(5);
+	struct err err = ERR_INIT;
+	uint8_t byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct block_io read = {.op = BLOCK_READ, .fd = fd, .iov = &iov, .niov = 1};
+
+	if (forbid_rings((uint32_t)number))
+		return 1;
+	if (block_engine_create(BLOCK_AIO_IO_URING, fd, false, &none, &err) != -number || none)
+		return 2;
+	if (!strstr(err.text, "no io_uring on this host") || !strstr(err.text, "aio=threads"))
+		return 3;
+	if (block_engine_create(BLOCK_AIO_AUTO, fd, true, &e, &err))
+		return 4;
+	if (strcmp(block_engine_name(e), "threads") != 0 || block_engine_start(e, &err))
+		return 5;
+	return perform(e, &read) == 1 && byte == 5 ? 0 : 6;
+}
+
+static void test_hosts_without_rings(void **state)
+{
+	static const int numbers[] = {ENOSYS, EPERM};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		int status = 0;
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(use_disk_without_rings(numbers[i]));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+}
+
 static void test_words(void **state)
 {
 	enum block_aio aio;
@@ -343,6 +403,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_operations, &threads),
 		cmocka_unit_test_prestate(test_descriptors, &threads),
 		cmocka_unit_test_prestate(test_discard, &threads),
+		cmocka_unit_test(test_hosts_without_rings),
 	};
 	const struct CMUnitTest uring_tests[] = {
 		cmocka_unit_test_prestate(test_operations, &uring),
