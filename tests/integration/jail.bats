@@ -6,7 +6,9 @@ setup() {
 	b=$BATS_TEST_TMPDIR/b
 	id=$(new_id)
 	prlimit --pid $BASHPID --core=unlimited --msgqueue=819200 --nice=40 --rtprio=99
-	bundle "$b" ".process.args = $(args_of sleep 600)"
+	ip netns add "$id"
+	bundle "$b" ".process.args = $(args_of sleep 600) |
+		(.linux.namespaces[] | select(.type == \"network\")).path = \"/run/netns/$id\""
 	nacre create --bundle "$b" "$id" </dev/null >/dev/null 2>&1
 	nacre start "$id"
 	vmm=$(pgrep -f 'libexec/nacre/vmm' | head -n 1)
@@ -14,6 +16,7 @@ setup() {
 
 teardown() {
 	nacre delete --force "$id"
+	ip netns del "$id"
 	assert_nothing_left
 }
 
@@ -60,6 +63,15 @@ refused() {
 	[ "$(awk '$1 == "NSpid:" { print $NF }' "/proc/$vmm/status")" = 1 ]
 	read -r from to count <"/proc/$vmm/uid_map"
 	[ "$from $to $count" = "0 0 4294967295" ]
+}
+
+@test "its network is the pod's, not the host's" {
+	[ "$(readlink "/proc/$vmm/ns/net")" = "net:[$(stat -Lc %i "/run/netns/$id")]" ]
+	[ "$(readlink "/proc/$vmm/ns/net")" != "$(readlink /proc/self/ns/net)" ]
+	# its namespaces' root may not even change it
+	run nsenter --target "$vmm" --user --net --setuid 0 --setgid 0 ip link set lo up
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"not permitted"* ]]
 }
 
 @test "it sees the shared tree and nothing else" {
