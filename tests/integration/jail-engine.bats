@@ -1,4 +1,5 @@
-# The jail around an engine that is run by hand: every QMP command, every device at work, resets, and each way to end.
+# The jail around an engine that is run by hand: every QMP command, every device at work, resets, each way to end, and a
+# thread of each kind gone astray.
 load lib.bash
 
 drive() { # CASE
@@ -22,6 +23,11 @@ drive() { # CASE
 	wait_status $engine
 	[ "$status" -eq 0 ]
 	[ ! -s "$dir/messages" ]
+}
+
+@test "a thread of each kind that is taken over keeps to its own list of system calls" {
+	PYTHONDONTWRITEBYTECODE=1 "$BATS_TEST_DIRNAME/taken_threads.py" /usr/libexec/nacre/vmm /usr/share/nacre/kernel-x86_64
+	assert_nothing_left
 }
 
 @test "every device works in the jail, through resets, and what is plugged too" {

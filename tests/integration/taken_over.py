@@ -107,13 +107,20 @@ def ptrace(request, pid, data=None):
     checked(libc.ptrace(request, pid, None, data))
 
 
+class NotWaiting(Exception):
+    """The thread computes."""
+
+
 def make_call(pid, number, args):
-    """The process waits in a system call: the instruction in front of where it stands makes another one."""
+    """The process or thread waits in a system call: the instruction in front of where it stands makes another one."""
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
     ptrace(PTRACE_ATTACH, pid)
     os.waitpid(pid, 0x40000000)  # __WALL
     before = (ctypes.c_ulonglong * REGS)()
     ptrace(PTRACE_GETREGS, pid, ctypes.addressof(before))
+    if before[ORIG_RAX] == 2**64 - 1:
+        ptrace(PTRACE_DETACH, pid)
+        raise NotWaiting(pid)
     regs = (ctypes.c_ulonglong * REGS)(*before)
     regs[ORIG_RAX] = 2**64 - 1  # the interrupted call is not begun again by the kernel
     regs[RIP] -= 2
@@ -149,4 +156,5 @@ def main():
         print(make_call(pid, int(sys.argv[3]), [int(a, 0) for a in sys.argv[4:]]))
 
 
-main()
+if __name__ == "__main__":
+    main()
