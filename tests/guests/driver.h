@@ -9,7 +9,7 @@
 
 #define MMIO_BASE       0xd0000000U
 #define MMIO_SLOT_BYTES 0x1000U
-#define MMIO_SLOTS      8U
+#define MMIO_SLOTS      16U
 
 /* virtio 1.2, 4.2.2 */
 enum mmio_reg {
@@ -54,7 +54,7 @@ struct desc {
 };
 
 #define QUEUE_SIZE 16U
-#define MAX_QUEUES 4U
+#define MAX_QUEUES 8U
 
 struct avail {
 	uint16_t flags;

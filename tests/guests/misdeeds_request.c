@@ -74,6 +74,30 @@ static void fuse_headers(struct device *d)
 	}
 }
 
+/* Headers in order, a first word that may be flags, a mode, a node or a count, and behind it one name or two. */
+static void fuse_bodies(struct device *d)
+{
+	static const uint32_t first[] = {0,       1,       0010644,    0020000,
+					 0060644, 0100644, UINT32_MAX, 0140644};
+	static const uint32_t end_of_name = 'A' | 'A' << 8 | 'A' << 16;
+	uint32_t words[26];
+
+	for (uint32_t i = 0; i < 60 * 8 * 2; i++) {
+		(void)device_works(d); /* FUSE_INIT */
+		fill(words, 0, 40);
+		fill(&words[10], 'A', sizeof(words) - 40);
+		words[0] = sizeof(words);
+		words[1] = i / 16;
+		words[4] = 1;
+		words[10] = first[i % 8];
+		words[11] = 0;
+		if (i & 8)
+			words[22] = end_of_name;
+		words[25] = end_of_name;
+		send(d, words, sizeof(words), 4096);
+	}
+}
+
 static void fuse_names(struct device *d)
 {
 	static const char *const names[] = {"..", ".", "/", "a/b", "../../etc/passwd", ""};
@@ -189,6 +213,53 @@ static void net_control(struct device *d)
 	d->request_queue = 1;
 }
 
+/* As many as there are pairs (5.1.4); the control queue comes after them when VIRTIO_NET_F_MQ is negotiated. */
+static uint32_t net_pairs(struct device *d)
+{
+	return reg_read(d->base + REG_CONFIG + 8) & 0xffff;
+}
+
+/* Commands that are in order, every one with data of each length that one of them has: they reach the host's tap. */
+static void net_commands(struct device *d)
+{
+	static const uint32_t lengths[] = {3, 4, 8, 10, 16};
+	static const uint32_t values[] = {0, 1, 2, 0x80, 0xffff};
+	uint32_t words[4] = {0};
+
+	device_start(d, ~0ULL);
+	d->request_queue = 2 * net_pairs(d);
+	for (uint32_t command = 0; command < 6 * 3; command++) {
+		for (size_t l = 0; l < sizeof(lengths) / sizeof(lengths[0]); l++) {
+			for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++) {
+				words[0] = command / 3 | command % 3 << 8 | values[v] << 16;
+				send(d, words, lengths[l], 1);
+			}
+		}
+	}
+	d->request_queue = 1;
+}
+
+/* Both pairs switched on, the second one gets what was meant for the first, and goes. */
+static void net_second_pair(struct device *d)
+{
+	static const uint32_t on[] = {4 | 2 << 16}, off[] = {4 | 1 << 16};
+	uint32_t words[32] = {0};
+
+	if (net_pairs(d) < 2)
+		return;
+	for (uint32_t i = 0; i < 40; i++) {
+		device_start(d, ~0ULL);
+		d->request_queue = 2 * net_pairs(d);
+		send(d, on, sizeof(on), 1);
+		d->request_queue = 3;
+		words[i % 3] = random_number();
+		send(d, words, i % 128 + 1, 0);
+		d->request_queue = 2 * net_pairs(d);
+		send(d, off, sizeof(off), 1);
+	}
+	d->request_queue = 1;
+}
+
 /* Every event of every port, whole and cut short, and hardly a buffer for what there is to say (5.3.6.2). */
 static void console_control(struct device *d)
 {
@@ -226,6 +297,7 @@ const struct misdeed request_misdeeds[] = {
 	{"disk requests with half a header", ID_BLK, blk_short_headers},
 	{"ranges to discard that wrap", ID_BLK, blk_ranges},
 	{"FUSE headers that lie", ID_FS, fuse_headers},
+	{"FUSE bodies of rubbish", ID_FS, fuse_bodies},
 	{"names that lead elsewhere", ID_FS, fuse_names},
 	{"forgetting what was never looked up", ID_FS, fuse_forgets},
 	{"vsock packets with forged headers", ID_VSOCK, vsock_packets},
@@ -233,6 +305,8 @@ const struct misdeed request_misdeeds[] = {
 	{"frames with rubbish for a header", ID_NET, net_headers},
 	{"frames longer than any network's", ID_NET, net_giants},
 	{"control commands cut short", ID_NET, net_control},
+	{"control commands of every length", ID_NET, net_commands},
+	{"queues switched on and off", ID_NET, net_second_pair},
 	{"console control messages of all kinds", ID_CONSOLE, console_control},
 	{"console output without end", ID_CONSOLE, console_giants},
 	{NULL, 0, NULL},
