@@ -17,6 +17,9 @@ HOST, GUEST, SECOND_HOST, SECOND_GUEST = "192.0.2.1", "192.0.2.2", "198.51.100.1
 DATA_BYTES = 1 << 20
 HTTP_PORT = 8080
 VSOCK_PORT = 5000
+# What both kinds of disks and the file server have under way when the guest ends.
+BUSY = (b"while dd if=/host/data of=/dev/vda bs=64k conv=fsync; do cat /host/data >/host/again; done 2>/dev/null & "
+        b"while dd if=/host/data of=/dev/vdb bs=64k conv=fsync; do :; done 2>/dev/null &\n")
 
 
 @contextlib.contextmanager
@@ -149,7 +152,7 @@ def fill_root(guest, data):
 
 
 def machine(work, disks, net):
-    return (*HOTPLUG, "-smp", "2", "-action", "reboot=reset",
+    return (*HOTPLUG, "-smp", "2",
             "-drive", f"id=a,file={disks[0]},aio=io_uring,direct=on",
             "-device", "virtio-blk-device,drive=a,num-queues=2",
             "-drive", f"id=b,file={disks[1]},aio=threads,direct=on", "-device", "virtio-blk-device,drive=b",
@@ -183,7 +186,9 @@ async def live(guest, web, work):
     assert await guest.status() == 0
 
 
-async def every_device():
+@contextlib.asynccontextmanager
+async def full_guest(*options, **kinds):
+    """A jailed guest with every device, and the other side of its network."""
     data = base64.b64encode(os.urandom(DATA_BYTES * 3 // 4))  # text: busybox posts no zeros
     web = Web(data)
     net = tap("nacre-jail0")
@@ -191,25 +196,32 @@ async def every_device():
     server = await asyncio.start_server(web.serve, "0.0.0.0", HTTP_PORT)
     with tempfile.TemporaryDirectory(prefix="jail.") as work, loop_disk(work, "a") as first, \
             loop_disk(work, "b") as second:
-        guest = Guest(jail=True, pass_fds=(net,))
+        guest = Guest(*options, jail=True, pass_fds=(net,), **kinds)
         fill_root(guest, data)
         guest.command += machine(guest.work, (first, second), net)
         async with guest:
             os.close(net)
-            await live(guest, web, work)
+            yield guest, web, work
     server.close()
 
 
+async def every_device():
+    async with full_guest("-action", "reboot=reset") as (guest, web, work):
+        await live(guest, web, work)
+
+
 async def ends():
-    """A panic is a reset, as the kernel was told; a triple fault is a crash. Neither is the jail's doing."""
+    """A panic is a reset, as the kernel was told; a triple fault is a crash. Neither is the jail's doing, nor is what the devices
+    have under way."""
     for params, last_words, crashed, reason in (
             ("reboot=k", b"exit 1\n", False, "guest-reset"),
             ("reboot=t", b"reboot -f\n", True, "guest-panic")):
-        async with Guest(jail=True, kernel=("-append", f"quiet {params}")) as guest:
+        async with full_guest(kernel=("-append", f"quiet {params}")) as (guest, web, _):
             await guest.until("guest-ready")
             client = await guest.client()
             heard = Heard(client, "GUEST_CRASHED", "SHUTDOWN")
-            guest.process.stdin.write(last_words)
+            await use_all(guest, web)
+            guest.process.stdin.write(BUSY + b"sleep 1\n" + last_words)
             if crashed:
                 event, data = await heard.next()
                 assert event == "GUEST_CRASHED" and "triple fault" in data["reason"], data
