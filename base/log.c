@@ -27,6 +27,13 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_DEBUG] = "debug",
 };
 
+static const char *const colon_names[] = {
+	[LOG_LEVEL_ERROR] = "ERROR",
+	[LOG_LEVEL_WARN] = "WARN",
+	[LOG_LEVEL_INFO] = "INFO",
+	[LOG_LEVEL_DEBUG] = "DEBUG",
+};
+
 void log_init(int fd, enum log_level level, enum log_format format)
 {
 	sink_fd = fd;
@@ -69,6 +76,25 @@ static void quote(char *out, size_t cap, const char *text)
 	out[n] = '\0';
 }
 
+/* As snprintf(3). `text` is quoted, `when` has seconds. */
+static int format_line(char *out, size_t cap, enum log_level level, const char *text,
+		       const char *when, long nsec)
+{
+	switch (line_format) {
+	case LOG_FORMAT_TEXT:
+		break;
+	case LOG_FORMAT_JSON:
+		return snprintf(out, cap,
+				"{\"level\":\"%s\",\"msg\":\"%s\",\"time\":\"%s.%09ldZ\"}\n",
+				level_names[level], text, when, nsec);
+	case LOG_FORMAT_COLON:
+		return snprintf(out, cap, "%s.%09ldZ :%s: %s\n", when, nsec, colon_names[level],
+				text);
+	}
+	return snprintf(out, cap, "time=\"%s.%09ldZ\" level=%s msg=\"%s\"\n", when, nsec,
+			level_names[level], text);
+}
+
 PRINTF_LIKE(2, 0)
 static void log_line(enum log_level level, const char *fmt, va_list args)
 {
@@ -85,13 +111,7 @@ static void log_line(enum log_level level, const char *fmt, va_list args)
 	(void)gmtime_r(&now.tv_sec, &tm);
 	(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
 
-	if (line_format == LOG_FORMAT_JSON)
-		n = snprintf(line, sizeof(line),
-			     "{\"level\":\"%s\",\"msg\":\"%s\",\"time\":\"%s.%09ldZ\"}\n",
-			     level_names[level], quoted, when, now.tv_nsec);
-	else
-		n = snprintf(line, sizeof(line), "time=\"%s.%09ldZ\" level=%s msg=\"%s\"\n", when,
-			     now.tv_nsec, level_names[level], quoted);
+	n = format_line(line, sizeof(line), level, quoted, when, now.tv_nsec);
 	if (n > 0 && (size_t)n < sizeof(line) && write(sink_fd, line, (size_t)n) < 0)
 		return; /* nowhere left to say it */
 }

@@ -1,7 +1,8 @@
 /*
  * Logging to one descriptor (standard error by default) as text or JSON lines. The level and the sink are process
  * globals, set once at start; lines are written with one write(2) each, so lines of several threads do not mix.
- * Format text: "time=... level=... msg=..." as logrus users expect it; json: {"level":,"msg":,"time":}.
+ * Format text: "time=... level=... msg=..." as logrus users expect it; json: {"level":,"msg":,"time":}; colon:
+ * "TIME :INFO: ...", or WARN and so on, by which those who read StratoVirt's lines know a level.
  */
 #ifndef NACRE_BASE_LOG_H
 #define NACRE_BASE_LOG_H
@@ -11,7 +12,7 @@
 #include "base/compiler.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_COLON };
 
 /* Borrows fd for the life of the process. */
 void log_init(int fd, enum log_level level, enum log_format format);

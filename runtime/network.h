@@ -26,6 +26,7 @@ struct network_nic {
 	int tap;                   /* index of its tap */
 	int tap_fd;                /* ours until the vmm has it; -1 */
 	int slot;                  /* spare slot of the machine; -1: made with it */
+	int addr;                  /* the slot's number among all devices, as the vmm counts */
 	char id[NETWORK_ID_BYTES]; /* of the device, for the vmm */
 	char name[IFNAMSIZ];
 	uint8_t mac[NET_MAC_BYTES];        /* the interface's */
@@ -41,7 +42,7 @@ struct network_ops {
 	int (*join)(void *arg, int link, int *tap, int *tap_fd, struct err *err);
 	int (*leave)(void *arg, int link, struct err *err);
 	int (*follow_mtu)(void *arg, int link, struct err *err);
-	/* Fills spare slot nic->slot with nic->tap_fd. */
+	/* Fills the spare slot nic->addr with nic->tap_fd. */
 	void (*plug)(void *arg, const struct network_nic *nic, network_fn fn, void *fn_arg);
 	void (*unplug)(void *arg, const struct network_nic *nic, network_fn fn, void *fn_arg);
 	/* Sends a ConfigureNetworkRequest to the agent. */

@@ -37,6 +37,7 @@ struct network {
 	struct network_nic nics[NETWORK_MAX_NICS];
 	size_t nnics;
 	unsigned made; /* devices ever, which numbers them */
+	int at_start;  /* devices that the machine is made with: spare slots come after them */
 	struct network_refused refused[NETWORK_MAX_NICS];
 	size_t nrefused;
 

@@ -30,7 +30,8 @@ int network_free_slot(const struct network *n)
 
 int network_take_in(struct network *n, const struct net_link *link, int slot, struct err *err)
 {
-	struct network_nic nic = {.link = link->index, .tap_fd = -1, .slot = slot};
+	struct network_nic nic = {
+		.link = link->index, .tap_fd = -1, .slot = slot, .addr = n->at_start + slot};
 
 	if (n->nnics == NETWORK_MAX_NICS)
 		return err_say(err, E2BIG, "a microVM takes %d network interfaces at most",
@@ -45,6 +46,7 @@ int network_take_in(struct network *n, const struct net_link *link, int slot, st
 	if (rc)
 		return err_wrap(err, "network interface '%s'", link->name);
 	n->made++;
+	n->at_start += slot < 0;
 	n->nics[n->nnics++] = nic;
 	return 0;
 }

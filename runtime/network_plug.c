@@ -72,7 +72,7 @@ static struct json_object *device(const struct network_nic *nic)
 	put(o, "driver", "virtio-net-device");
 	put(o, "netdev", nic->id);
 	put(o, "mac", text);
-	(void)snprintf(text, sizeof(text), "%d", nic->slot);
+	(void)snprintf(text, sizeof(text), "%d", nic->addr);
 	put(o, "addr", text);
 	return o;
 }

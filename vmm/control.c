@@ -109,12 +109,11 @@ static int do_reset(void *self, struct err *err)
 	return machine_reset(c->machine, err);
 }
 
-static int do_plug(void *self, struct machine_device *device, const char *id, int addr,
-		   struct err *err)
+static int do_plug(void *self, struct machine_device *device, int addr, struct err *err)
 {
 	struct control *c = self;
 
-	return machine_plug(c->machine, device, id, addr, err);
+	return machine_plug(c->machine, device, addr, err);
 }
 
 static int do_unplug(void *self, const char *id, struct err *err)
@@ -131,8 +130,6 @@ static bool look(void *self, size_t idx, struct machine_slot *out)
 	if (!machine_look(c->machine, idx, out))
 		return false;
 	out->tid = tasks_host(&c->tasks, out->tid);
-	if (!out->spare)
-		out->id = c->options->devices[idx].id;
 	return true;
 }
 

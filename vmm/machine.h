@@ -34,6 +34,7 @@ enum machine_device_kind {
 
 struct machine_device {
 	enum machine_device_kind kind;
+	const char *id; /* copied; NULL: it has none */
 	union {
 		struct dev_blk_params blk;
 		struct dev_net_params net; /* descriptors gone into the machine: ntaps is 0 */
@@ -107,13 +108,12 @@ int machine_resume(struct machine *m, struct err *err) MUST_CHECK;
 int machine_reset(struct machine *m, struct err *err) MUST_CHECK;
 
 /*
- * Fills the spare slot `addr` (from 0, each kind counts for itself; -1: the first free one) with `d`, whose descriptors are
- * the machine's from success on; the guest notices by itself. `id` of at most MACHINE_ID_BYTES - 1 bytes is copied. -ENOTSUP:
- * no such slots were configured; -EINVAL: no slot of that number, or an impossible id or device; -EEXIST: the id
- * is taken; -EBUSY: the slot is; -ENOSPC: all of them are.
+ * Fills the spare slot `addr` with `d`, whose descriptors are the machine's from success on; the guest notices by itself. From 0,
+ * all slots of a kind count, as the guest numbers its disks: those of the configuration come first, and are taken. -1: the first
+ * free one. The id has 1 to MACHINE_ID_BYTES - 1 bytes. -ENOTSUP: no such slots were configured; -EINVAL: no slot of that
+ * number, or an impossible id or device; -EEXIST: the id is taken; -EBUSY: the slot is; -ENOSPC: all of them are.
  */
-int machine_plug(struct machine *m, struct machine_device *d, const char *id, int addr,
-		 struct err *err) MUST_CHECK;
+int machine_plug(struct machine *m, struct machine_device *d, int addr, struct err *err) MUST_CHECK;
 /* Empties the slot again: requests under way are finished, the descriptors closed. -ENODEV: nothing plugged has that id. */
 int machine_unplug(struct machine *m, const char *id, struct err *err) MUST_CHECK;
 
@@ -127,9 +127,8 @@ DEFINE_OWNER(machine_destroy, struct machine)
 struct machine_slot {
 	enum machine_device_kind kind;
 	bool spare;
-	const char *
-		id; /* what machine_plug put there, "" for nothing; lent until the next plug or unplug */
-	pid_t tid;                /* its thread; 0: the main one serves it, or none runs */
+	const char *id; /* of the device in it, "" for none; lent until the next plug or unplug */
+	pid_t tid;      /* its thread; 0: the main one serves it, or none runs */
 	struct dev_blk_stats blk; /* DEVICE_BLK: since the machine was made */
 };
 /* Slot `idx`: first the devices of the configuration, in their order, then the spare ones. false: there is none. */

@@ -279,6 +279,7 @@ static int open_devices(const struct options *o, struct backends *b, struct mach
 
 	for (size_t i = 0; rc == 0 && i < o->ndevices; i++) {
 		out->ndevices++;
+		out->devices[i].id = o->devices[i].id;
 		rc = open_device(o, &o->devices[i], b, &out->devices[i], err);
 	}
 	return rc;

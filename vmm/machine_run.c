@@ -199,10 +199,9 @@ int machine_reset(struct machine *m, struct err *err)
 	return 0;
 }
 
-int machine_plug(struct machine *m, struct machine_device *d, const char *id, int addr,
-		 struct err *err)
+int machine_plug(struct machine *m, struct machine_device *d, int addr, struct err *err)
 {
-	return slots_fill(m->slots, d, id, addr, err);
+	return slots_fill(m->slots, d, addr, err);
 }
 
 int machine_unplug(struct machine *m, const char *id, struct err *err)

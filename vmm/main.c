@@ -20,10 +20,13 @@
 #include "vmm/options.h"
 
 /* Before anything else: what goes wrong belongs there. */
-static int open_log(const char *path, struct err *err)
+static int open_log(const struct options *o, struct err *err)
 {
+	const char *path = o->log_path;
 	int fd;
 
+	if (o->log_stdout)
+		log_init(STDOUT_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_COLON);
 	if (!path)
 		return 0;
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
@@ -58,7 +61,7 @@ static int run(const struct options *options, uint64_t exec_us)
 	int rc = options->daemonize ? daemon_begin(&ready, &err) : 0;
 
 	if (rc == 0)
-		rc = open_log(options->log_path, &err);
+		rc = open_log(options, &err);
 	if (rc == 0)
 		rc = write_pid(options, &pid_file, &err);
 	if (rc == 0)
@@ -85,6 +88,13 @@ static void limit_arenas(void)
 	(void)mallopt(M_ARENA_MAX, 4);
 }
 
+/* A file that was asked for is not made for that. */
+static int refuse(const struct options *options, const struct err *err)
+{
+	(void)fprintf(options->log_stdout ? stdout : stderr, "vmm: %s\n", err->text);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t exec_us = clock_now_us();
@@ -93,10 +103,8 @@ int main(int argc, char **argv)
 
 	limit_arenas();
 	log_prepare();
-	if (options_parse(argc, argv, &options, &err) < 0) {
-		(void)fprintf(stderr, "vmm: %s\n", err.text);
-		return 1;
-	}
+	if (options_parse(argc, argv, &options, &err) < 0)
+		return refuse(&options, &err);
 	if (options.help) {
 		options_help(stdout);
 		return 0;

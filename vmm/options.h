@@ -115,12 +115,14 @@ struct options {
 	const char *append;
 	const char *name;
 	const char *uuid;
-	const char *log_path;
+	const char *log_path; /* NULL: standard error, unless: */
+	bool log_stdout;
 	const char *pid_path;
 	uint64_t memory_mib;
 	uint64_t vcpus;
 	uint64_t max_vcpus;                /* at least as many */
 	uint64_t hotplug_blk, hotplug_net; /* spare slots */
+	bool hotplug_given;                /* somebody has counted them */
 	bool no_pit;
 	enum option_serial_kind serial;
 	const char *serial_path; /* SERIAL_FILE; SERIAL_CHARDEV: the chardev */

@@ -1,5 +1,6 @@
 /* Slots: made in the order of the address map, connected, started, held and reset together. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -178,6 +179,7 @@ int slots_add(struct slots *s, struct machine_device *d, struct err *err)
 	if (s->n == MACHINE_MAX_DEVICES || s->n == arch_virtio_slots())
 		return err_say(err, E2BIG, "too many devices: the machine has %zu slots", s->n);
 	*slot = (struct slot){.kind = d->kind};
+	(void)snprintf(slot->id, sizeof(slot->id), "%s", d->id ? d->id : "");
 	*place = arch_virtio_slot((uint32_t)s->n);
 	s->n++;
 	rc = make_backend(s, slot, d, err);

@@ -63,8 +63,7 @@ void slots_release(struct slots *slots);
 void slots_stop(struct slots *slots);
 
 /* machine_plug and machine_unplug. */
-int slots_fill(struct slots *slots, struct machine_device *d, const char *id, int addr,
-	       struct err *err) MUST_CHECK;
+int slots_fill(struct slots *slots, struct machine_device *d, int addr, struct err *err) MUST_CHECK;
 int slots_empty(struct slots *slots, const char *id, struct err *err) MUST_CHECK;
 
 /* machine_look. */

@@ -19,7 +19,7 @@ struct slot {
 	struct region region;
 	struct region_eventfd *kicks; /* one a queue */
 	bool spare;
-	char id[MACHINE_ID_BYTES]; /* of what fills a spare slot, "" while it is empty */
+	char id[MACHINE_ID_BYTES]; /* of the device in it; "": a spare slot is empty */
 };
 
 /*

@@ -9,36 +9,44 @@
 static struct slot *find_id(struct slots *s, const char *id)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		if (s->slot[i].spare && !strcmp(s->slot[i].id, id))
+		if (!strcmp(s->slot[i].id, id))
 			return &s->slot[i];
 	}
 	return NULL;
 }
 
-/* The spare slot of `kind` that `addr` names, or the first free one. */
+/* A slot that cannot be had: why? */
+static int refuse_slot(int addr, int nslots, int nspare, struct err *err)
+{
+	if (nspare == 0)
+		return err_say(err, ENOTSUP, "this machine has no spare slots of that kind");
+	if (addr >= 0)
+		return err_say(err, EINVAL, "there is no slot %d: slots are 0 to %d", addr,
+			       nslots - 1);
+	return err_say(err, ENOSPC, "all %d spare slots of that kind are taken", nspare);
+}
+
+/* The slot of `kind` that `addr` names, or the first free one. */
 static int pick_spare(struct slots *s, enum machine_device_kind kind, int addr, struct slot **out,
 		      struct err *err)
 {
-	int nth = 0;
+	int nslots = 0, nspare = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
 		struct slot *slot = &s->slot[i];
+		bool is_free = slot->spare && !slot->id[0];
 
-		if (!slot->spare || slot->kind != kind)
+		if (slot->kind != kind)
 			continue;
-		if (nth++ != addr && (addr >= 0 || slot->id[0]))
+		nspare += slot->spare;
+		if (addr < 0 ? !is_free : nslots++ != addr)
 			continue;
-		if (slot->id[0])
+		if (!is_free)
 			return err_say(err, EBUSY, "slot %d is taken by '%s'", addr, slot->id);
 		*out = slot;
 		return 0;
 	}
-	if (nth == 0)
-		return err_say(err, ENOTSUP, "this machine has no spare slots of that kind");
-	if (addr >= 0)
-		return err_say(err, EINVAL, "there is no slot %d: spare slots are 0 to %d", addr,
-			       nth - 1);
-	return err_say(err, ENOSPC, "all %d spare slots of that kind are taken", nth);
+	return refuse_slot(addr, nslots, nspare, err);
 }
 
 static int fill(struct slot *slot, struct machine_device *d, struct err *err)
@@ -56,8 +64,9 @@ static int fill(struct slot *slot, struct machine_device *d, struct err *err)
 	return 0;
 }
 
-int slots_fill(struct slots *s, struct machine_device *d, const char *id, int addr, struct err *err)
+int slots_fill(struct slots *s, struct machine_device *d, int addr, struct err *err)
 {
+	const char *id = d->id ? d->id : "";
 	struct slot *slot;
 	int rc;
 
@@ -80,7 +89,7 @@ int slots_empty(struct slots *s, const char *id, struct err *err)
 {
 	struct slot *slot = id[0] ? find_id(s, id) : NULL;
 
-	if (!slot)
+	if (!slot || !slot->spare)
 		return err_say(err, ENODEV, "no plugged device has the id '%s'", id);
 	if (slot->kind == DEVICE_NET)
 		dev_net_empty(slot->dev);

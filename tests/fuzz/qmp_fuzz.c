@@ -41,8 +41,8 @@ static struct qmp_start_times start_times(void *self UNUSED)
 	return (struct qmp_start_times){0};
 }
 
-static int plug(void *self UNUSED, struct machine_device *device, const char *id UNUSED,
-		int addr UNUSED, struct err *err UNUSED)
+static int plug(void *self UNUSED, struct machine_device *device, int addr UNUSED,
+		struct err *err UNUSED)
 {
 	if (device->kind == DEVICE_BLK)
 		own_close(&device->blk.fd);

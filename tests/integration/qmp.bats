@@ -21,8 +21,16 @@ drive() { # CASE [FILE]
 	drive every_command
 }
 
-@test "the sequence of Kata's Go driver works, with disks at the addresses 0 to 3" {
-	drive kata
+@test "Kata's Go driver drives us as it does StratoVirt: a root image, and disks beside it" {
+	drive image qmp_kata.py
+}
+
+@test "Kata's Go driver drives us as it does StratoVirt: an initramfs, and four disks" {
+	drive initrd qmp_kata.py
+}
+
+@test "what Kata's Go driver cannot have is refused where it listens" {
+	drive refused qmp_kata.py
 }
 
 @test "several clients are served at once" {

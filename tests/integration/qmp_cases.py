@@ -286,53 +286,6 @@ async def talk_to_consoles(guest, work):
         assert out.read() == b"for the file\r\n"
 
 
-async def kata():
-    """The command line and the commands of Kata's Go driver for a light machine, with disks at the addresses 0 to 3."""
-    files = [disk((i + 1) << 20) for i in range(5)]
-    net = tap("nacre-qmp1")
-    work = tempfile.TemporaryDirectory(prefix="qmp.")
-    options = ("-name", "sandbox-7", "-uuid", "01234567-89ab-cdef-0123-456789abcdef", "-smp", "1",
-               "-m", "256", "-D", "-disable-seccomp",
-               "-machine", "type=microvm,dump-guest-core=off,mem-share=on,hotplug-blk=4",
-               "-object", "rng-random,id=objrng0,filename=/dev/urandom",
-               "-device", "virtio-rng-device,rng=objrng0,id=virtio-rng0",
-               "-device", "virtio-serial-device,id=virtio-serial0", "-chardev",
-               f"socket,id=charconsole0,path={work.name}/console.sock,server,nowait",
-               "-device", "virtconsole,chardev=charconsole0,id=virtio-console0,nr=0",
-               "-drive", f"id=rootfs,fd={files[4].fileno()},readonly=on,direct=off",
-               "-device", "virtio-blk-device,drive=rootfs,id=virtio-blk0",
-               "-netdev", f"tap,id=net0,fds={net}",
-               "-device", "virtio-net-device,netdev=net0,id=net0,mac=02:00:ca:fe:00:01")
-    params = ("-append", "reboot=k panic=1 net.ifnames=0 pci=off iommu=off acpi=off quiet "
-              "8250.nr_uarts=1 agent.log_vport=1025")
-    async with Guest(*options, kernel=params, pass_fds=(files[4].fileno(), net)) as guest:
-        os.close(net)
-        await guest.until("guest-ready")
-        client = await guest.client()
-        qemu = client.greeting.QMP.version["qemu"]
-        assert (qemu["major"], qemu["minor"]) >= (2, 9), qemu
-        assert [("CPU" in c, c["thread_id"] > 0) for c in await client.execute("query-cpus")] == [
-            (True, True)]
-        await guest.tell("[ $(cat /sys/class/net/eth0/address) = 02:00:ca:fe:00:01 ]")
-        console = Console(f"{work.name}/console.sock")
-        await guest.tell("echo debug words >/dev/hvc0")
-        await console.until(b"debug words")
-        await sectors(guest, "vda", 5 << 11)
-        for i, name in enumerate("bcde"):
-            await plug_disk(client, files[i], f"drive-{i}", str(i))
-            await sectors(guest, f"vd{name}", (i + 1) << 11)
-        await refused(client, "device_add", {"id": "x", "driver": "virtio-blk-mmio",
-                                             "drive": "rootfs", "addr": "0"}, about="used by")
-        await guest.tell("echo words >/dev/vdc && sync")
-        for i in range(4):
-            await unplug_disk(client, f"drive-{i}")
-        files[1].seek(0)
-        assert files[1].read(6) == b"words\n"
-    work.cleanup()
-    for file in files:
-        file.close()
-
-
 async def clients():
     """Several clients at once: each negotiates for itself, answers go to who asked, events to all."""
     async with Guest() as guest:
@@ -432,7 +385,7 @@ async def many():
         await guest.tell("(while [ ! -e /stop ]; do dd if=/dev/zero of=/dev/vda bs=64k count=8 conv=fsync "
                          "2>/dev/null; done; echo >/stopped) &")
         for i in range(8):
-            await plug_disk(client, files[i], f"d{i}", i)
+            await plug_disk(client, files[i], f"d{i}", i + 1)
         for i, name in enumerate("bcdefghi"):
             await sectors(guest, f"vd{name}", 8192)
             await guest.tell(f"echo disk-{i} >/dev/vd{name} && sync")
@@ -459,8 +412,7 @@ async def many():
         file.close()
 
 
-CASES = {case.__name__: case for case in (every_command, kata, consoles, clients, stillness, monitor, crash, reboot,
-                                        many)}
+CASES = {case.__name__: case for case in (every_command, consoles, clients, stillness, monitor, crash, reboot, many)}
 
 if __name__ == "__main__":
     asyncio.run(CASES[sys.argv[1]]())

@@ -20,6 +20,7 @@ INIT = """#!/bin/busybox sh
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+%s
 stty -echo
 echo guest-ready
 while read -r line; do
@@ -29,15 +30,21 @@ done
 """
 
 
-def make_initramfs(work):
-    """The path of an initramfs whose init is the shell above."""
+def make_tree(work, first=""):
+    """The path of a root file system whose init is the shell above; `first` comes before the shell."""
     tree = f"{work}/initramfs"
-    for folder in ("bin", "dev", "proc", "sys"):
+    for folder in ("bin", "dev", "mnt", "proc", "sys"):
         os.makedirs(f"{tree}/{folder}")
     subprocess.run(["cp", "/bin/busybox", f"{tree}/bin/busybox"], check=True)
     with open(f"{tree}/init", "w", encoding="utf-8") as init:
-        init.write(INIT)
+        init.write(INIT % first)
     os.chmod(f"{tree}/init", 0o755)
+    return tree
+
+
+def make_initramfs(work, first=""):
+    """The path of an initramfs of that."""
+    tree = make_tree(work, first)
     subprocess.run(f"find . | busybox cpio -o -H newc >{work}/initramfs.cpio", shell=True,
                    cwd=tree, check=True, stderr=subprocess.DEVNULL)
     return f"{work}/initramfs.cpio"
@@ -63,6 +70,7 @@ class Guest:
     async def __aenter__(self):
         self.process = await asyncio.create_subprocess_exec(
             *self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self.pass_fds)
+        self.listens, self.talks = self.process.stdin, self.process.stdout
         return self
 
     async def __aexit__(self, *_):
@@ -73,14 +81,19 @@ class Guest:
             await self.process.wait()
         subprocess.run(["rm", "-rf", self.work], check=True)
 
-    async def client(self):
-        """One more client, greeted and negotiated."""
+    async def appears(self, path):
+        """The engine makes that, unless it ends."""
         for _ in range(DEADLINE_S * 10):
-            if os.path.exists(self.socket):
-                break
+            if os.path.exists(path):
+                return
             if self.process.returncode is not None:
                 raise AssertionError(f"the engine ended with {self.process.returncode}")
             await asyncio.sleep(0.1)
+        raise AssertionError(f"there is no {path}")
+
+    async def client(self):
+        """One more client, greeted and negotiated."""
+        await self.appears(self.socket)
         client = QMPClient("test")
         await client.connect(self.socket)
         self.clients.append(client)
@@ -98,7 +111,7 @@ class Guest:
     async def until(self, text):
         """What the console says up to `text`, which it must."""
         while text not in self.console:
-            data = await asyncio.wait_for(self.process.stdout.read(4096), DEADLINE_S)
+            data = await asyncio.wait_for(self.talks.read(4096), DEADLINE_S)
             if not data:
                 raise AssertionError(f"the console ended without '{text}': {self.console}")
             self.console += data.decode(errors="replace")
@@ -110,7 +123,7 @@ class Guest:
         quiet = False
         while not quiet:
             try:
-                data = await asyncio.wait_for(self.process.stdout.read(4096), 5)
+                data = await asyncio.wait_for(self.talks.read(4096), 5)
                 self.console += data.decode(errors="replace")
                 assert self.console.count(text) < 200, "a stopped guest goes on talking"
             except asyncio.TimeoutError:
@@ -119,8 +132,8 @@ class Guest:
 
     async def tell(self, command):
         """Has the guest's shell do it; what it printed."""
-        self.process.stdin.write(command.encode() + b"\n")
-        await self.process.stdin.drain()
+        self.listens.write(command.encode() + b"\n")
+        await self.listens.drain()
         said = await self.until("guest-did ")
         status = await self.until("\n")
         assert status == "0", f"'{command}' in the guest: status {status}: {said}"

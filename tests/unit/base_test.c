@@ -6,9 +6,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +22,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/listener.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "base/path.h"
@@ -500,6 +503,34 @@ static void test_spawn_missing_program(void **state)
 	assert_int_equal(pid, -7);
 }
 
+/* Kata's driver looks for what comes before ":WARN: ", one character at least that is no colon. */
+static void test_log_lines(void **state)
+{
+	static const struct {
+		enum log_format format;
+		const char *line;
+	} cases[] = {
+		{LOG_FORMAT_TEXT, "time=\"20*Z\" level=warning msg=\"two\\\\nlines\"\n"},
+		{LOG_FORMAT_JSON,
+		 "{\"level\":\"warning\",\"msg\":\"two\\\\nlines\",\"time\":\"20*Z\"}\n"},
+		{LOG_FORMAT_COLON, "20*Z :WARN: two\\\\nlines\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_FD int fd = memfd_create("log", MFD_CLOEXEC);
+		char line[256] = "";
+
+		log_init(fd, LOG_LEVEL_WARN, cases[i].format);
+		log_warn("two\n%s", "lines");
+		log_info("not that much");
+		log_init(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+		assert_true(pread(fd, line, sizeof(line) - 1, 0) > 0);
+		if (fnmatch(cases[i].line, line, 0) != 0)
+			fail_msg("%s", line);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -519,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_spawn_descriptors),
 		cmocka_unit_test(test_spawn_waits),
 		cmocka_unit_test(test_spawn_missing_program),
+		cmocka_unit_test(test_log_lines),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);

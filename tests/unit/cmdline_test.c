@@ -227,6 +227,89 @@ static void test_pit(void **state)
 	}
 }
 
+#define QMP  "-qmp", "unix:p,server,nowait"
+#define DISK "-drive", "id=d,file=x", "-device", "virtio-blk-device,drive=d"
+
+/* As StratoVirt's clients expect it, unless somebody has counted or it is our own monitor who asks. */
+static void test_slots_that_nobody_counted(void **state)
+{
+	static const struct {
+		const char *args[MAX_ARGS];
+		unsigned blk, net;
+	} cases[] = {
+		{{K, QMP}, 4, 2},
+		{{K, "-chardev", "socket,id=c,path=p,server,nowait", "-mon",
+		  "chardev=c,mode=control"},
+		 4,
+		 2},
+		{{K, QMP, DISK}, 3, 2},
+		{{K, DISK, "-device", "virtio-rng-device", QMP, "-netdev", "tap,id=n,fd=3",
+		  "-device", "virtio-net-device,netdev=n"},
+		 3,
+		 1},
+		{{K, QMP, "-machine", "microvm"}, 4, 2},
+		{{K, QMP, "-machine", "microvm,hotplug-blk=0"}, 0, 0},
+		{{K, QMP, "-machine", "microvm,hotplug-net=3"}, 0, 3},
+		{{K, QMP, "-monitor-fd", "3"}, 0, 0},
+		{{K, "-monitor-fd", "3"}, 0, 0},
+		{{K}, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_OPTIONS struct options o = {0};
+
+		assert_int_equal(parse(cases[i].args, &o, NULL), 0);
+		assert_int_equal(o.hotplug_blk, cases[i].blk);
+		assert_int_equal(o.hotplug_net, cases[i].net);
+	}
+}
+
+static void test_more_disks_than_slots(void **state)
+{
+	static const char *const args[] = {K,         QMP,
+					   "-drive",  "id=a,file=x",
+					   "-device", "virtio-blk-device,drive=a",
+					   "-drive",  "id=b,file=x",
+					   "-device", "virtio-blk-device,drive=b",
+					   "-drive",  "id=c,file=x",
+					   "-device", "virtio-blk-device,drive=c",
+					   "-drive",  "id=d,file=x",
+					   "-device", "virtio-blk-device,drive=d",
+					   "-drive",  "id=e,file=x",
+					   "-device", "virtio-blk-device,drive=e",
+					   NULL};
+	AUTO_OPTIONS struct options o = {0};
+
+	(void)state;
+	assert_int_equal(parse(args, &o, NULL), 0);
+	assert_int_equal(o.hotplug_blk, 0);
+}
+
+static void test_where_messages_go(void **state)
+{
+	static const struct {
+		const char *args[MAX_ARGS];
+		const char *path;
+		bool to_stdout;
+	} cases[] = {
+		{{K}, NULL, false},
+		{{K, "-D"}, NULL, true},
+		{{K, "-D", "-disable-seccomp"}, NULL, true},
+		{{K, "-D", "f"}, "f", false},
+		{{K, "-D", "-D", "f"}, "f", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_OPTIONS struct options o = {0};
+
+		assert_int_equal(parse(cases[i].args, &o, NULL), 0);
+		assert_int_equal(o.log_stdout, cases[i].to_stdout);
+		assert_int_equal(!!o.log_path, !!cases[i].path);
+	}
+}
+
 static void test_devices(void **state)
 {
 	const char *const args[] = {
@@ -414,7 +497,9 @@ static void test_kata(void **state)
 	assert_string_equal(o.name, "sandbox-7");
 	assert_int_equal(o.vcpus, 1);
 	assert_int_equal(o.max_vcpus, 4);
-	assert_null(o.log_path);
+	assert_true(o.log_stdout);
+	assert_int_equal(o.hotplug_blk, 3);
+	assert_int_equal(o.hotplug_net, 1);
 	assert_true(o.no_seccomp);
 	assert_int_equal(o.ndevices, 5);
 	assert_int_equal(o.nports, 1);
@@ -506,6 +591,9 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_pit),
+		cmocka_unit_test(test_slots_that_nobody_counted),
+		cmocka_unit_test(test_more_disks_than_slots),
+		cmocka_unit_test(test_where_messages_go),
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_net),

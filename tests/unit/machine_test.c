@@ -519,9 +519,9 @@ static void test_reset_without_kernel(void **state)
 	destroy(&f);
 }
 
-static struct machine_device disk(uint32_t sectors)
+static struct machine_device disk(const char *id, uint32_t sectors)
 {
-	struct machine_device d = {.kind = DEVICE_BLK};
+	struct machine_device d = {.kind = DEVICE_BLK, .id = id};
 
 	d.blk.fd = memfd_create("disk", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(d.blk.fd, (off_t)sectors * 512), 0);
@@ -536,9 +536,9 @@ static void test_plug(void **state)
 	(void)state;
 	start(&f, guest_watch, &c);
 	for (uint32_t sectors = 1; sectors < 6; sectors++) {
-		struct machine_device d = disk(sectors);
+		struct machine_device d = disk("d", sectors);
 
-		assert_int_equal(machine_plug(f.m, &d, "d", -1, NULL), 0);
+		assert_int_equal(machine_plug(f.m, &d, -1, NULL), 0);
 		assert_int_equal(d.blk.fd, -1);
 		assert_int_equal(console_byte(&f), '0' + (int)sectors);
 		if (sectors == 3) { /* what is plugged stays so */
@@ -565,28 +565,30 @@ static void test_plug_refused(void **state)
 		{"same id", "a", -1, -EEXIST, "'a' is taken"},
 		{"no id", "", -1, -EINVAL, "must have 1 to 127 bytes"},
 		{"long id", long_id, -1, -EINVAL, "must have 1 to 127 bytes"},
-		{"no such slot", "b", 3, -EINVAL, "spare slots are 0 to 2"},
-		{"taken slot", "b", 0, -EBUSY, "taken by 'a'"},
-		{"the last slot", "b", 2, 0, ""},
+		{"the id of what was there at the start", "root", -1, -EEXIST, "'root' is taken"},
+		{"no such slot", "b", 4, -EINVAL, "slots are 0 to 3"},
+		{"the slot of what was there at the start", "b", 0, -EBUSY, "taken by 'root'"},
+		{"taken slot", "b", 1, -EBUSY, "taken by 'a'"},
+		{"the last slot", "b", 3, 0, ""},
 		{"first free between", "c", -1, 0, ""},
 		{"none free", "d", -1, -ENOSPC, "all 3 spare slots"},
-		{"taken slot, none free", "d", 1, -EBUSY, "taken by 'c'"},
+		{"taken slot, none free", "d", 2, -EBUSY, "taken by 'c'"},
 	};
-	struct machine_config c = {.spare_blk = 3};
-	struct machine_config none = {0};
-	struct machine_device d = disk(1);
+	struct machine_config c = {
+		.spare_blk = 3, .devices = {{.kind = DEVICE_RNG}, disk("root", 1)}, .ndevices = 2};
+	struct machine_config none = {.devices = {disk(NULL, 1)}, .ndevices = 1};
+	struct machine_device d = disk("c", 1);
 	struct fixture f;
 
 	(void)state;
 	memset(long_id, 'x', MACHINE_ID_BYTES);
 	start(&f, guest_count, &c);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct machine_device one = disk(1);
+		struct machine_device one = disk(cases[i].id, 1);
 		struct err err = ERR_INIT;
 
 		print_message("%s\n", cases[i].name);
-		assert_int_equal(machine_plug(f.m, &one, cases[i].id, cases[i].addr, &err),
-				 cases[i].ret);
+		assert_int_equal(machine_plug(f.m, &one, cases[i].addr, &err), cases[i].ret);
 		assert_non_null(strstr(err.text, cases[i].error));
 		/* Refused, it stays the caller's. */
 		assert_int_equal(one.blk.fd < 0, cases[i].ret == 0);
@@ -596,11 +598,14 @@ static void test_plug_refused(void **state)
 	assert_int_equal(machine_unplug(f.m, "", NULL), -ENODEV);
 	assert_int_equal(machine_unplug(f.m, "c", NULL), 0);
 	assert_int_equal(machine_unplug(f.m, "c", NULL), -ENODEV);
-	assert_int_equal(machine_plug(f.m, &d, "c", 1, NULL), 0);
+	assert_int_equal(machine_unplug(f.m, "root", NULL), -ENODEV);
+	assert_int_equal(machine_plug(f.m, &d, 2, NULL), 0);
 	destroy(&f);
-	d = disk(1);
+	d = disk("a", 1);
 	start(&f, guest_count, &none);
-	assert_int_equal(machine_plug(f.m, &d, "a", -1, NULL), -ENOTSUP);
+	assert_int_equal(machine_plug(f.m, &d, -1, NULL), -ENOTSUP);
+	assert_int_equal(machine_plug(f.m, &d, 0, NULL), -EBUSY);
+	assert_int_equal(machine_plug(f.m, &d, 1, NULL), -ENOTSUP);
 	own_close(&d.blk.fd);
 	destroy(&f);
 }
@@ -610,14 +615,14 @@ static void test_all_slots(void **state)
 {
 	struct machine_config all = {.spare_blk = MACHINE_MAX_DEVICES};
 	struct machine_config more = {.spare_blk = MACHINE_MAX_DEVICES + 1};
-	struct machine_device d = disk(1);
+	struct machine_device d = disk("last", 1);
 	struct err err = ERR_INIT;
 	struct fixture f;
 
 	(void)state;
 	start(&f, guest_count, &all);
 	assert_int_equal(console_byte(&f), 'A');
-	assert_int_equal(machine_plug(f.m, &d, "last", MACHINE_MAX_DEVICES - 1, NULL), 0);
+	assert_int_equal(machine_plug(f.m, &d, MACHINE_MAX_DEVICES - 1, NULL), 0);
 	assert_int_equal(machine_reset(f.m, NULL), 0);
 	assert_int_equal(console_byte(&f), 'A');
 	destroy(&f);

@@ -468,6 +468,7 @@ static void test_an_interface_arrives(void **state)
 	step_until(w, &w->plugs, 1);
 	assert_string_equal(w->plugged.name, "late0");
 	assert_int_equal(w->plugged.slot, 0);
+	assert_int_equal(w->plugged.addr, 2); /* after the two of the start */
 	/* Who starts a process now waits until the guest has it. */
 	network_settle(w->network, on_settled, w);
 	assert_int_equal(w->settled, 1);

@@ -240,6 +240,41 @@ static void test_disks(void **state)
 	(void)close(client);
 }
 
+#define PLUG_AS(driver, id)                                                                        \
+	EXEC_ARGS("device_add", "\"driver\":\"" driver "\",\"id\":\"" id "\",\"drive\":\"d\"")
+
+/* A drive goes with its device where they were given one name in StratoVirt's words, and stays else. */
+static void test_a_drive_goes_with_its_device(void **state)
+{
+	static const struct {
+		const char *plug, *unplug;
+		bool goes;
+	} cases[] = {
+		{PLUG_AS("virtio-blk-mmio", "d"), "d", true},
+		{PLUG_AS("virtio-blk-mmio", "x"), "x", false},
+		{PLUG_AS("virtio-blk-device", "d"), "d", false},
+	};
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+
+	assert_says(say_with_fd(w, client, EXEC("add-fd")), "\"fdset-id\":0");
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		size_t at = i / 2;
+		char unplug[64];
+
+		if (i == 0 || cases[(i - 1) / 2].goes)
+			assert_string_equal(qmp_world_say(w, client, DISK("d", "/dev/fdset/0")),
+					    OK);
+		assert_string_equal(qmp_world_say(w, client, cases[at].plug), OK);
+		(void)snprintf(unplug, sizeof(unplug), EXEC_ARGS("device_del", "\"id\":\"%s\""),
+			       cases[at].unplug);
+		assert_says(qmp_world_say(w, client, unplug), "DEVICE_DELETED");
+		assert_int_equal(backends_find(&w->backends, BACKEND_DRIVE, "d") == NULL,
+				 cases[at].goes);
+	}
+	(void)close(client);
+}
+
 static void test_a_disk_that_the_machine_refuses_is_free_again(void **state)
 {
 	static const struct line before[] = {
@@ -432,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_a_set_gives_what_was_opened_so),
 		cmocka_unit_test(test_fd_sets_are_bounded),
 		WITH_WORLD(test_disks),
+		WITH_WORLD(test_a_drive_goes_with_its_device),
 		WITH_WORLD(test_a_disk_that_the_machine_refuses_is_free_again),
 		WITH_WORLD(test_networks),
 		WITH_WORLD(test_chardevs),

@@ -40,14 +40,13 @@ static int do_reset(void *self, struct err *err)
 }
 
 /* What is plugged is closed, as the machine would own it. */
-static int do_plug(void *self, struct machine_device *device, const char *id, int addr,
-		   struct err *err)
+static int do_plug(void *self, struct machine_device *device, int addr, struct err *err)
 {
 	struct qmp_world *w = self;
 	char what[128];
 	int rc;
 
-	(void)snprintf(what, sizeof(what), "plug:%s:%s:%d", id,
+	(void)snprintf(what, sizeof(what), "plug:%s:%s:%d", device->id,
 		       device->kind == DEVICE_BLK ? "blk" : "net", addr);
 	rc = note(w, what, err);
 	if (rc < 0)

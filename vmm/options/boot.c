@@ -44,10 +44,11 @@ static int parse_uuid(struct options *o, const char *arg, struct err *err)
 	return 0;
 }
 
-/* Without a file, messages go to standard error, as they do anyway. */
+/* Without a file it is standard output, where Kata's driver listens for StratoVirt's messages. */
 static int parse_log(struct options *o, const char *arg, struct err *err UNUSED)
 {
 	o->log_path = arg;
+	o->log_stdout = !arg;
 	return 0;
 }
 
@@ -134,7 +135,7 @@ static const struct option table[] = {
 	{"name", "TEXT", "name of the machine, for messages and query-name", parse_name},
 	{"uuid", "UUID", "what query-uuid answers", parse_uuid},
 	{"S", NULL, "wait for QMP's cont before the guest runs", parse_freeze},
-	{"D", "[FILE]", "messages are appended to FILE (standard error)", parse_log},
+	{"D", "[FILE]", "messages are appended to FILE, or go to standard output", parse_log},
 	{"daemonize", NULL, "go on without the terminal once the machine is there",
 	 parse_daemonize},
 	{"pidfile", "FILE", "the number of this process is written there", parse_pidfile},

@@ -31,6 +31,9 @@ int options_fd(const char *option, const char *arg, int64_t *out, struct err *er
 /* "-device virtconsole,": cuts `props` up, which is a copy. */
 int options_add_console(struct options *o, char *props, struct err *err) MUST_CHECK;
 
+/* After all is parsed: the slots that nobody has counted. */
+void options_add_slots(struct options *o);
+
 /* After all is parsed: what names another must find it. Each family checks its own. */
 int options_check_devices(const struct options *o, struct err *err) MUST_CHECK;
 int options_check_daemon(const struct options *o, struct err *err) MUST_CHECK;

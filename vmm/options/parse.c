@@ -124,6 +124,7 @@ int options_parse(int argc, char *const *argv, struct options *out, struct err *
 		if (rc < 0)
 			return rc;
 	}
+	options_add_slots(out);
 	return check_whole(out, err);
 }
 

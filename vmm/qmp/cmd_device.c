@@ -12,6 +12,8 @@
 #include "vmm/open.h"
 #include "vmm/tap.h"
 
+#define STRATOVIRT_DISK "virtio-blk-mmio"
+
 int qmp_number(struct qmp_call *call, const char *key, int64_t max, int64_t *out, struct err *err)
 {
 	struct json_object *value = qj_get(call->args, key);
@@ -43,7 +45,7 @@ static int plug_blk(struct qmp_call *call, const char *id, struct err *err)
 	const struct qmp_engine *engine = &call->qmp->engine;
 	const char *name = qj_str(call->args, "drive");
 	const char *serial = qj_str(call->args, "serial");
-	struct machine_device d = {.kind = DEVICE_BLK, .blk.fd = -1};
+	struct machine_device d = {.kind = DEVICE_BLK, .id = id, .blk.fd = -1};
 	struct backend *drive = NULL;
 	int64_t addr;
 	int rc = slot_of(call, &addr, err);
@@ -56,7 +58,7 @@ static int plug_blk(struct qmp_call *call, const char *id, struct err *err)
 		return rc;
 	rc = open_blk_params(drive, serial, &d.blk, err);
 	if (rc == 0)
-		rc = engine->ops->plug(engine->self, &d, id, (int)addr, err);
+		rc = engine->ops->plug(engine->self, &d, (int)addr, err);
 	if (rc == 0)
 		return 0;
 	own_close(&d.blk.fd);
@@ -69,7 +71,7 @@ static int plug_net(struct qmp_call *call, const char *id, struct err *err)
 	const struct qmp_engine *engine = &call->qmp->engine;
 	const char *name = qj_str(call->args, "netdev");
 	const char *mac = qj_str(call->args, "mac");
-	struct machine_device d = {.kind = DEVICE_NET};
+	struct machine_device d = {.kind = DEVICE_NET, .id = id};
 	struct backend *netdev = NULL;
 	int64_t addr;
 	int rc = slot_of(call, &addr, err);
@@ -86,7 +88,7 @@ static int plug_net(struct qmp_call *call, const char *id, struct err *err)
 		return rc;
 	rc = open_net_taps(netdev, &d.net, err);
 	if (rc == 0)
-		rc = engine->ops->plug(engine->self, &d, id, (int)addr, err);
+		rc = engine->ops->plug(engine->self, &d, (int)addr, err);
 	if (rc == 0)
 		return 0;
 	while (d.net.ntaps > 0)
@@ -99,7 +101,7 @@ static const struct {
 	const char *name;
 	int (*plug)(struct qmp_call *call, const char *id, struct err *err);
 } drivers[] = {
-	{"virtio-blk-mmio", plug_blk},
+	{STRATOVIRT_DISK, plug_blk},
 	{"virtio-blk-device", plug_blk},
 	{"virtio-net-mmio", plug_net},
 	{"virtio-net-device", plug_net},
@@ -112,6 +114,18 @@ static struct qmp_plugged *find(struct qmp *qmp, const char *id)
 			return &qmp->plugged[i];
 	}
 	return NULL;
+}
+
+/*
+ * StratoVirt's form, by its name for the driver, which QEMU does not have: device and drive are one, come by two commands and
+ * go by one.
+ */
+static bool takes_drive(struct qmp_call *call, const char *id)
+{
+	const char *drive = qj_str(call->args, "drive");
+
+	return !strcmp(qj_str(call->args, "driver"), STRATOVIRT_DISK) && drive &&
+	       !strcmp(drive, id);
 }
 
 static int plug(struct qmp_call *call, const char *id, int64_t *vcpu, struct err *err)
@@ -160,6 +174,7 @@ int qmp_device_add(struct qmp_call *call, struct err *err)
 	(void)snprintf(entry->id, sizeof(entry->id), "%s", id);
 	entry->vcpu = vcpu;
 	entry->leaving = false;
+	entry->takes_drive = takes_drive(call, id);
 	qmp->nplugged++;
 	return 0;
 }
@@ -178,8 +193,11 @@ struct json_object *qmp_device_data(const char *id)
 void qmp_forget_plugged(struct qmp *qmp, struct qmp_plugged *entry)
 {
 	struct json_object *data = qmp_device_data(entry->id);
+	struct backends *backends = qmp->engine.backends;
 
-	backends_release(qmp->engine.backends, entry->id);
+	backends_release(backends, entry->id);
+	if (entry->takes_drive)
+		backends_drop(backends, backends_find(backends, BACKEND_DRIVE, entry->id));
 	*entry = qmp->plugged[--qmp->nplugged];
 	qmp_emit(qmp, "DEVICE_DELETED", data);
 }

@@ -30,10 +30,9 @@ struct qmp_engine_ops {
 	bool (*has_agent)(void *self);
 	struct qmp_start_times (*start_times)(void *self);
 	/* machine_plug and machine_unplug of vmm/machine.h. */
-	int (*plug)(void *self, struct machine_device *device, const char *id, int addr,
-		    struct err *err);
+	int (*plug)(void *self, struct machine_device *device, int addr, struct err *err);
 	int (*unplug)(void *self, const char *id, struct err *err);
-	/* machine_look; a device of the command line has its id there too. */
+	/* machine_look */
 	bool (*look)(void *self, size_t idx, struct machine_slot *out);
 	/* 0 when the thread does not run. */
 	pid_t (*vcpu_tid)(void *self, uint32_t idx);

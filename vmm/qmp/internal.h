@@ -44,8 +44,9 @@ struct qmp_held_event {
 /* What device_add made. */
 struct qmp_plugged {
 	char id[BACKEND_ID_BYTES];
-	int64_t vcpu; /* its index; -1: it is a device in a slot */
-	bool leaving; /* a vCPU: the agent has been asked to bring it off line */
+	int64_t vcpu;     /* its index; -1: it is a device in a slot */
+	bool leaving;     /* a vCPU: the agent has been asked to bring it off line */
+	bool takes_drive; /* the drive of the same name goes with it */
 };
 #define QMP_MAX_PLUGGED 320
 
