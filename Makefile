@@ -176,6 +176,7 @@ VMM := \
 	vmm/qmp/check.o \
 	vmm/qmp/client.o \
 	vmm/qmp/cmd_block.o \
+	vmm/qmp/cmd_block_query.o \
 	vmm/qmp/cmd_chardev.o \
 	vmm/qmp/cmd_cpu.o \
 	vmm/qmp/cmd_device.o \

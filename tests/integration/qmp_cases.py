@@ -11,6 +11,7 @@ import time
 from qemu.qmp import QMPClient
 from qemu.qmp.qmp_client import ExecuteError
 from qmp_guest import DEADLINE_S, Guest, Heard
+from qmp_required import REQUIRED, lacking
 
 HOTPLUG = ("-machine", "type=microvm,dump-guest-core=off,hotplug-blk=8,hotplug-net=3")
 TUNSETIFF = 0x400454CA
@@ -82,11 +83,12 @@ async def every_command():
 
 
 class Recorder:
-    """A client that notes which commands it was given."""
+    """A client that notes which commands it was given, and that the answers have what QEMU's schema requires."""
 
     def __init__(self, client):
         self.client = client
         self.seen = {"qmp_capabilities"}  # negotiated by the client itself
+        self.complete = set()  # those whose answer had something in it
 
     def send_fd_scm(self, fd):
         self.client.send_fd_scm(fd)
@@ -96,7 +98,10 @@ class Recorder:
 
     async def execute(self, name, args=None):
         self.seen.add(name)
-        return await self.client.execute(name, args)
+        answer = await self.client.execute(name, args)
+        assert not lacking(name, answer), f"{name}: {lacking(name, answer)}"
+        self.complete |= {name} if answer else set()
+        return answer
 
 
 async def ask_queries(q):
@@ -170,7 +175,7 @@ async def plug_and_unplug(guest, q, file):
     (block,) = await q.execute("query-block")
     assert block["qdev"] == "dev-d0" and block["inserted"]["image"]["virtual-size"] == 1 << 20
     (stats,) = await q.execute("query-blockstats")
-    assert stats["stats"]["rd_bytes"] >= 4 * 65536, stats
+    assert stats["stats"]["rd_bytes"] >= 4 * 65536 and stats["node-name"] == "d0", stats
     assert "dev-d0" in [t["id"] for t in await q.execute("query-iothreads")]
     await refused(q, "blockdev-del", {"node-name": "d0"}, about="used by 'dev-d0'")
     await unplug_disk(q, "d0")
@@ -222,6 +227,7 @@ async def drive_every_command(guest, file):
     assert await ended.next() == ("SHUTDOWN", {"guest": False, "reason": "host-qmp-quit"})
     assert await guest.status() == 0
     assert q.seen == names | {"human-monitor-command"}, names ^ q.seen
+    assert set(REQUIRED) <= q.complete, set(REQUIRED) - q.complete
 
 
 class Console:

@@ -278,6 +278,7 @@ static void test_merge(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct dev_blk_stats stats;
 		struct sent sent[4];
 		struct fixture f;
 		size_t n = 0;
@@ -295,6 +296,8 @@ static void test_merge(void **state)
 		assert_int_equal(count_used(&f), n);
 		for (size_t k = 0; k < n; k++)
 			assert_int_equal(status_of(&f, &sent[k]), VIRTIO_BLK_S_OK);
+		dev_blk_stats(f.dev, &stats);
+		assert_int_equal(stats.read.merged + stats.write.merged, n - cases[i].nops);
 		stop(&f);
 	}
 }

@@ -435,6 +435,9 @@ static void test_spare(void **state)
 	struct fixture f = {.fd = -1};
 	struct request read_first = {.type = VIRTIO_BLK_T_IN, .in_len = SECTOR};
 	struct request flush = {.type = VIRTIO_BLK_T_FLUSH};
+	uint8_t out[SECTOR] = {0};
+	struct request write_first = {.type = VIRTIO_BLK_T_OUT, .out = out, .out_len = SECTOR};
+	struct dev_blk_stats stats;
 	struct err err = ERR_INIT;
 
 	fake_init(&f.d);
@@ -455,6 +458,12 @@ static void test_spare(void **state)
 		assert_int_equal(f.d.config_interrupts, 2 * round - 1);
 		assert_int_equal(virtio_config_generation(f.dev), generation + 1);
 		assert_int_equal(ask(&f, &read_first), VIRTIO_BLK_S_OK);
+		dev_blk_stats(f.dev, &stats);
+		assert_int_equal(stats.written_end_bytes, 0); /* of this disk, not of the last */
+		assert_int_equal(ask(&f, &write_first), VIRTIO_BLK_S_OK);
+		dev_blk_stats(f.dev, &stats);
+		assert_int_equal(stats.written_end_bytes, SECTOR);
+		assert_int_equal(stats.flush.invalid, round);
 		assert_int_equal(dev_blk_fill(f.dev, &other, &err), -EBUSY);
 		assert_true(fcntl(other.fd, F_GETFD) >= 0); /* still the caller's */
 		dev_blk_empty(f.dev);
@@ -633,6 +642,42 @@ static void test_statistics(void **state)
 	assert_int_equal(stats.flush.operations, 1);
 	assert_int_equal(stats.unmap.operations, 1);
 	assert_int_equal(stats.unmap.bytes, 4 * SECTOR);
+	assert_int_equal(stats.written_end_bytes, 2 * SECTOR);
+	stop(&f);
+}
+
+/* What is refused at sight counts as that, and as nothing else. */
+static void test_statistics_of_the_invalid(void **state)
+{
+	uint8_t out[SECTOR] = {0};
+	struct virtio_blk_discard_write_zeroes range = {.sector = SECTORS, .num_sectors = 1};
+	struct virtio_blk_discard_write_zeroes flags = {.num_sectors = 1, .flags = 8};
+	struct request requests[] = {
+		{.type = VIRTIO_BLK_T_IN, .sector = SECTORS, .in_len = SECTOR},
+		{.type = VIRTIO_BLK_T_OUT, .sector = SECTORS, .out = out, .out_len = SECTOR},
+		{.type = VIRTIO_BLK_T_DISCARD, .out = &range, .out_len = sizeof(range)},
+		{.type = VIRTIO_BLK_T_WRITE_ZEROES, .out = &flags, .out_len = sizeof(flags)},
+		{.type = VIRTIO_BLK_T_OUT, .sector = SECTORS - 1, .out = out, .out_len = SECTOR},
+		{.type = VIRTIO_BLK_T_OUT, .out = out, .out_len = SECTOR},
+		{.type = VIRTIO_BLK_T_OUT, .sector = 3, .out = NULL, .out_len = 0},
+		{.type = 77},
+	};
+	struct dev_blk_stats stats;
+	struct fixture f;
+
+	start(&f, state, false, UINT64_MAX);
+	requests[0].in = fake_alloc(&f.d, SECTOR);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+		(void)ask(&f, &requests[i]);
+	dev_blk_stats(f.dev, &stats);
+	assert_int_equal(stats.read.invalid, 1);
+	assert_int_equal(stats.write.invalid, 2);
+	assert_int_equal(stats.unmap.invalid, 1);
+	assert_int_equal(stats.flush.invalid, 0);
+	assert_int_equal(stats.read.operations + stats.read.failed, 0);
+	assert_int_equal(stats.write.operations, 2);
+	assert_int_equal(stats.unmap.operations + stats.unmap.failed, 0);
+	assert_int_equal(stats.written_end_bytes, SECTORS * SECTOR);
 	stop(&f);
 }
 
@@ -658,6 +703,7 @@ static int run_with(enum block_aio aio, const char *name)
 		cmocka_unit_test_prestate(test_write_cache, state),
 		cmocka_unit_test_prestate(test_queues, state),
 		cmocka_unit_test_prestate(test_statistics, state),
+		cmocka_unit_test_prestate(test_statistics_of_the_invalid, state),
 	};
 
 	*state = aio;

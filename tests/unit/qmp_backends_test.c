@@ -225,6 +225,12 @@ static void test_disks(void **state)
 		{PLUG("b", ",\"drive\":\"d\""), "there is a device 'b' already", false},
 		{PLUG("c", ",\"drive\":\"d\""), "is used by 'b'", false},
 		{EXEC("query-block"), "\"qdev\":\"b\"", false},
+		{EXEC("query-blockstats"),
+		 "\"rd_operations\":1,\"failed_rd_operations\":2,"
+		 "\"invalid_rd_operations\":5,\"rd_total_time_ns\":0,"
+		 "\"rd_bytes\":3,\"rd_merged\":4",
+		 false},
+		{EXEC("query-blockstats"), "\"wr_highest_offset\":6", false},
 		{EXEC_ARGS("blockdev-del", "\"node-name\":\"d\""), "is used by 'b'", false},
 		{EXEC_ARGS("device_del", "\"id\":\"b\""), "\"data\":{\"device\":\"b\",", false},
 		{EXEC_ARGS("device_del", "\"id\":\"b\""), "DeviceNotFound", false},

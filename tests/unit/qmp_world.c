@@ -70,7 +70,10 @@ static bool look(void *self UNUSED, size_t idx, struct machine_slot *out)
 {
 	static const struct machine_slot slots[] = {
 		{.kind = DEVICE_RNG, .id = "rng"},
-		{.kind = DEVICE_BLK, .id = "root", .tid = 7, .blk.read = {1, 2, 3}},
+		{.kind = DEVICE_BLK,
+		 .id = "root",
+		 .tid = 7,
+		 .blk = {.read = {1, 2, 3, 4, 5}, .written_end_bytes = 6}},
 		{.kind = DEVICE_BLK, .id = "", .tid = 8, .spare = true},
 	};
 

@@ -175,6 +175,7 @@ static void set_disk(struct blk *blk, const struct block_node *node, const char 
 {
 	blk->node = *node;
 	blk->present = true;
+	blk->stats.written_end_bytes = 0;
 	memcpy(blk->serial, serial, VIRTIO_BLK_ID_BYTES);
 	blk->config.capacity = htole64(node->capacity_bytes >> BLK_SECTOR_SHIFT);
 }

@@ -49,9 +49,10 @@ enum blk_want { BLK_NOTHING, BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZE
 /* A request as parsed, still in its chain. */
 struct blk_parsed {
 	enum blk_want want;
-	uint8_t status;     /* NOTHING: the answer */
-	bool unmap;         /* ZERO: a hole will do */
-	uint64_t off_bytes; /* inside the disk, as off + len */
+	enum blk_want asked; /* what it was before it got its answer */
+	uint8_t status;      /* NOTHING: the answer */
+	bool unmap;          /* ZERO: a hole will do */
+	uint64_t off_bytes;  /* inside the disk, as off + len */
 	uint64_t len_bytes;
 	uint32_t written_bytes; /* into the chain by now, the status not counted */
 };
@@ -158,6 +159,9 @@ bool blk_batch_take(struct blk *blk, struct vq *q) MUST_CHECK;
 void blk_batch_go(struct blk *blk);
 
 /* --- blk_io.c --------------------------------------------------------------------------------------------------- */
+
+/* Where such a request is counted; not for NOTHING. */
+struct dev_blk_count *blk_count_of(struct dev_blk_stats *stats, enum blk_want want);
 
 /*
  * virtio 1.2, 2.7.8.2: the used length says how much is written from the start on without a gap, so a status behind data

@@ -32,6 +32,7 @@ static bool merge(struct blk_req *lead, struct blk_req **last, struct blk_req *r
 	memcpy(lead->merge_iov + lead->io.niov, req->iov, req->niov * sizeof(req->iov[0]));
 	lead->io.niov += req->niov;
 	lead->left_bytes += req->len_bytes;
+	blk_count_of(&lead->blk->stats, req->want)->merged++;
 	(*last)->merged = req;
 	*last = req;
 	return true;
@@ -130,10 +131,12 @@ static bool enlist(struct blk *blk, const struct blk_parsed *p, const struct vq_
 }
 
 /* A request that is its own answer. */
-static void answer(const struct blk *blk, const struct blk_parsed *p, const struct vq_token *token)
+static void answer(struct blk *blk, const struct blk_parsed *p, const struct vq_token *token)
 {
 	uint32_t room = blk->chain.writable_bytes - 1;
 
+	if (p->asked != BLK_NOTHING && p->status != VIRTIO_BLK_S_OK)
+		blk_count_of(&blk->stats, p->asked)->invalid++;
 	vq_push_token(token, p->status, blk_used_bytes(p->written_bytes, room));
 }
 

@@ -14,13 +14,20 @@
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 
-static void count(struct dev_blk_stats *s, const struct blk_req *req, uint8_t status)
+struct dev_blk_count *blk_count_of(struct dev_blk_stats *s, enum blk_want want)
 {
 	struct dev_blk_count *const counts[] = {
 		[BLK_READ] = &s->read,     [BLK_WRITE] = &s->write, [BLK_FLUSH] = &s->flush,
 		[BLK_DISCARD] = &s->unmap, [BLK_ZERO] = &s->write,
 	};
-	struct dev_blk_count *c = counts[req->want];
+
+	return counts[want];
+}
+
+static void count(struct dev_blk_stats *s, const struct blk_req *req, uint8_t status)
+{
+	struct dev_blk_count *c = blk_count_of(s, req->want);
+	uint64_t end_bytes = req->off_bytes + req->len_bytes;
 
 	if (status != VIRTIO_BLK_S_OK) {
 		c->failed++;
@@ -28,6 +35,8 @@ static void count(struct dev_blk_stats *s, const struct blk_req *req, uint8_t st
 	}
 	c->operations++;
 	c->bytes += req->len_bytes;
+	if (c == &s->write && end_bytes > s->written_end_bytes)
+		s->written_end_bytes = end_bytes;
 }
 
 uint32_t blk_used_bytes(uint32_t written_bytes, uint32_t room_bytes)

@@ -36,6 +36,7 @@ static bool set_range(const struct blk *blk, uint64_t sector, uint64_t len_bytes
 static void parse_transfer(const struct blk *blk, uint64_t sector, uint64_t len_bytes,
 			   enum blk_want want, struct blk_parsed *out)
 {
+	out->asked = want;
 	if (!blk->present || (want == BLK_WRITE && blk->node.readonly) ||
 	    !set_range(blk, sector, len_bytes, out))
 		answer(out, VIRTIO_BLK_S_IOERR);
@@ -52,6 +53,7 @@ static void parse_erase(struct vq_chain *c, const struct blk *blk, enum blk_want
 	struct virtio_blk_discard_write_zeroes range;
 	uint32_t flags, sectors;
 
+	out->asked = want;
 	if (!blk->present || blk->node.readonly || chain_read_left(c) != sizeof(range) ||
 	    chain_read(c, &range, sizeof(range)) != sizeof(range)) {
 		answer(out, VIRTIO_BLK_S_IOERR);
@@ -106,6 +108,7 @@ bool blk_parse(struct vq_chain *c, const struct blk *blk, struct blk_parsed *out
 		parse_transfer(blk, sector, chain_read_left(c), BLK_WRITE, out);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
+		out->asked = BLK_FLUSH;
 		if (blk->present)
 			out->want = BLK_FLUSH;
 		else

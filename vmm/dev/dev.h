@@ -50,10 +50,13 @@ void dev_blk_empty(struct virtio_dev *dev);
 struct dev_blk_count {
 	uint64_t operations, failed;
 	uint64_t bytes;
+	uint64_t merged;  /* went along with the one before, of the operations and the failed */
+	uint64_t invalid; /* refused before anything was tried: none of either */
 };
 /* Since the device was made; zeros are counted as writes. */
 struct dev_blk_stats {
 	struct dev_blk_count read, write, flush, unmap;
+	uint64_t written_end_bytes; /* the end of the last byte on this disk that was written */
 };
 void dev_blk_stats(struct virtio_dev *dev, struct dev_blk_stats *out);
 

@@ -2,11 +2,7 @@
 #include "vmm/qmp/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/fs.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 
 #include "vmm/open.h"
 
@@ -83,117 +79,4 @@ int qmp_blockdev_del(struct qmp_call *call, struct err *err)
 	if (!drive)
 		return err_say(err, ENOENT, "there is no drive '%.64s'", name);
 	return backends_remove(backends, drive, err);
-}
-
-static int64_t size_of(int fd)
-{
-	struct stat st;
-	uint64_t bytes = 0;
-
-	if (fstat(fd, &st) < 0)
-		return 0;
-	if (S_ISBLK(st.st_mode))
-		return ioctl(fd, BLKGETSIZE64, &bytes) < 0 ? 0 : (int64_t)bytes;
-	return st.st_size;
-}
-
-static void put_inserted(struct json_object *o, const struct backend *drive)
-{
-	struct json_object *inserted = qj_put_object(o, "inserted");
-	struct json_object *cache, *image;
-
-	qj_put_str(inserted, "file", drive->file);
-	qj_put_str(inserted, "node-name", drive->id);
-	qj_put_bool(inserted, "ro", drive->readonly);
-	qj_put_str(inserted, "drv", "raw");
-	cache = qj_put_object(inserted, "cache");
-	qj_put_bool(cache, "writeback", true);
-	qj_put_bool(cache, "direct", drive->direct);
-	qj_put_bool(cache, "no-flush", false);
-	image = qj_put_object(inserted, "image");
-	qj_put_str(image, "filename", drive->file);
-	qj_put_str(image, "format", "raw");
-	qj_put_int(image, "virtual-size", size_of(drive->fd));
-}
-
-int qmp_query_block(struct qmp_call *call, struct err *err UNUSED)
-{
-	const struct backends *b = call->qmp->engine.backends;
-
-	call->ret = json_object_new_array();
-	for (size_t i = 0; i < b->n; i++) {
-		const struct backend *drive = b->list[i];
-		struct json_object *o;
-
-		if (drive->kind != BACKEND_DRIVE)
-			continue;
-		o = qj_append_object(call->ret);
-		qj_put_str(o, "device", "");
-		if (drive->user[0])
-			qj_put_str(o, "qdev", drive->user);
-		qj_put_str(o, "type", "unknown");
-		qj_put_bool(o, "removable", false);
-		qj_put_bool(o, "locked", false);
-		put_inserted(o, drive);
-	}
-	return 0;
-}
-
-static void put_counts(struct json_object *stats, const char *what, const struct dev_blk_count *n)
-{
-	char key[64];
-
-	(void)snprintf(key, sizeof(key), "%s_operations", what);
-	qj_put_int(stats, key, (int64_t)n->operations);
-	(void)snprintf(key, sizeof(key), "failed_%s_operations", what);
-	qj_put_int(stats, key, (int64_t)n->failed);
-	/* A flush moves no bytes. */
-	(void)snprintf(key, sizeof(key), "%s_bytes", what);
-	if (strcmp(what, "flush") != 0)
-		qj_put_int(stats, key, (int64_t)n->bytes);
-}
-
-/* By device: a spare slot counts on when its disk is changed, and is not listed while it is empty. */
-int qmp_query_blockstats(struct qmp_call *call, struct err *err UNUSED)
-{
-	const struct qmp_engine *engine = &call->qmp->engine;
-	struct machine_slot slot;
-
-	call->ret = json_object_new_array();
-	for (size_t i = 0; engine->ops->look(engine->self, i, &slot); i++) {
-		struct json_object *o, *stats;
-
-		if (slot.kind != DEVICE_BLK || !slot.id[0])
-			continue;
-		o = qj_append_object(call->ret);
-		qj_put_str(o, "device", "");
-		qj_put_str(o, "qdev", slot.id);
-		stats = qj_put_object(o, "stats");
-		put_counts(stats, "rd", &slot.blk.read);
-		put_counts(stats, "wr", &slot.blk.write);
-		put_counts(stats, "flush", &slot.blk.flush);
-		put_counts(stats, "unmap", &slot.blk.unmap);
-	}
-	return 0;
-}
-
-/* Each device that has a thread has one of its own, by the device's name; an empty slot's goes by its number. */
-int qmp_query_iothreads(struct qmp_call *call, struct err *err UNUSED)
-{
-	const struct qmp_engine *engine = &call->qmp->engine;
-	struct machine_slot slot;
-
-	call->ret = json_object_new_array();
-	for (size_t i = 0; engine->ops->look(engine->self, i, &slot); i++) {
-		struct json_object *o;
-		char place[32];
-
-		if (slot.tid == 0)
-			continue;
-		(void)snprintf(place, sizeof(place), "slot%zu", i);
-		o = qj_append_object(call->ret);
-		qj_put_str(o, "id", slot.id[0] ? slot.id : place);
-		qj_put_int(o, "thread-id", slot.tid);
-	}
-	return 0;
 }

@@ -62,6 +62,7 @@ static void describe_cpu(struct qmp_call *call, struct json_object *cpu, uint32_
 	qj_put_bool(cpu, "halted", call->qmp->state != QMP_RUNNING);
 	put_path(cpu, "qom_path", idx);
 	qj_put_int(cpu, "thread_id", thread_of(call, idx));
+	put_props(cpu, idx);
 	qj_put_str(cpu, "arch", "x86");
 }
 

@@ -153,6 +153,7 @@ QMP_HANDLER(qmp_closefd);
 /* cmd_block.c */
 QMP_HANDLER(qmp_blockdev_add);
 QMP_HANDLER(qmp_blockdev_del);
+/* cmd_block_query.c */
 QMP_HANDLER(qmp_query_block);
 QMP_HANDLER(qmp_query_blockstats);
 QMP_HANDLER(qmp_query_iothreads);
