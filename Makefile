@@ -395,6 +395,7 @@ UNIT_TESTS := \
 	process_end_test \
 	qmp_client_test \
 	qmp_backends_test \
+	qmp_drives_test \
 	qmp_test \
 	queue_test \
 	rng_test \
@@ -544,7 +545,7 @@ $(VSOCK_GUEST_TESTS:%=$(O)/tests/unit/%): $(O)/tests/unit/vsock_guest.o
 $(O)/tests/unit/agent_container_test: $(O)/tests/unit/agent_fixture.o
 # Runs them once more, in a user namespace.
 $(O)/tests/unit/jail_test: | $(addprefix $(O)/tests/unit/,fs_attr_test fs_dir_test fs_io_test fs_test)
-$(O)/tests/unit/qmp_backends_test $(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
+$(O)/tests/unit/qmp_backends_test $(O)/tests/unit/qmp_drives_test $(O)/tests/unit/qmp_test: $(O)/tests/unit/qmp_world.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call say,LD,$@)

@@ -75,16 +75,31 @@ void backends_drop(struct backends *b, struct backend *backend)
 
 	while (b->list[at] != backend)
 		at++;
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->list[i]->above == backend)
+			b->list[i]->above = NULL;
+	}
 	b->n--;
 	memmove(&b->list[at], &b->list[at + 1], (b->n - at) * sizeof(b->list[0]));
 	destroy(backend);
 }
 
+int backends_check_free(const struct backend *backend, struct err *err)
+{
+	const char *user = backend->above ? backend->above->id : backend->user;
+
+	if (!*user)
+		return 0;
+	return err_say(err, EBUSY, "the %s '%s' is used by '%s'", kind_name(backend->kind),
+		       backend->id, user);
+}
+
 int backends_remove(struct backends *b, struct backend *backend, struct err *err)
 {
-	if (backend->user[0])
-		return err_say(err, EBUSY, "the %s '%s' is used by '%s'", kind_name(backend->kind),
-			       backend->id, backend->user);
+	int rc = backends_check_free(backend, err);
+
+	if (rc < 0)
+		return rc;
 	backends_drop(b, backend);
 	return 0;
 }
@@ -93,12 +108,13 @@ int backends_claim(struct backends *b, enum backend_kind kind, const char *id, c
 		   struct backend **out, struct err *err)
 {
 	struct backend *backend = backends_find(b, kind, id);
+	int rc;
 
 	if (!backend)
 		return err_say(err, ENOENT, "there is no %s '%s'", kind_name(kind), id);
-	if (backend->user[0])
-		return err_say(err, EBUSY, "the %s '%s' is used by '%s'", kind_name(kind), id,
-			       backend->user);
+	rc = backends_check_free(backend, err);
+	if (rc < 0)
+		return rc;
 	(void)snprintf(backend->user, sizeof(backend->user), "%s", user);
 	*out = backend;
 	return 0;

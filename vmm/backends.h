@@ -25,6 +25,7 @@ struct backend {
 	enum backend_kind kind;
 	char id[BACKEND_ID_BYTES];
 	char user[BACKEND_ID_BYTES]; /* the device in front of it; "": none */
+	struct backend *above;       /* drive: the one that was made of it; NULL: none */
 	char *file;                  /* what it was opened by, for messages and queries */
 	int fd;                      /* drive, chardev (-1: it drops everything) */
 	int in_fd;                   /* chardev: what can be read; -1: nothing, or it is a socket */
@@ -54,8 +55,11 @@ int backends_add(struct backends *b, enum backend_kind kind, const char *id, con
 		 struct backend **out, struct err *err) MUST_CHECK;
 /* Closes it. */
 void backends_drop(struct backends *b, struct backend *backend);
-/* The same; -EBUSY when a device uses it. */
+/* The same; -EBUSY when it is used. */
 int backends_remove(struct backends *b, struct backend *backend, struct err *err) MUST_CHECK;
+
+/* -EBUSY, and by whom, when a device or another drive uses it. */
+int backends_check_free(const struct backend *backend, struct err *err) MUST_CHECK;
 
 /* -ENOENT; -EBUSY when it has a user already. */
 int backends_claim(struct backends *b, enum backend_kind kind, const char *id, const char *user,

@@ -123,6 +123,13 @@ static int do_unplug(void *self, const char *id, struct err *err)
 	return machine_unplug(c->machine, id, err);
 }
 
+static bool has_iothread(void *self, const char *id)
+{
+	const struct control *c = self;
+
+	return options_object(c->options, "iothread", id);
+}
+
 static bool look(void *self, size_t idx, struct machine_slot *out)
 {
 	const struct control *c = self;
@@ -193,6 +200,7 @@ static int start_qmp(struct control *c, struct err *err)
 						  .start_times = start_times,
 						  .plug = do_plug,
 						  .unplug = do_unplug,
+						  .has_iothread = has_iothread,
 						  .look = look,
 						  .vcpu_tid = tid_of_vcpu};
 	const struct qmp_engine engine = {.ops = &ops,

@@ -34,7 +34,8 @@ enum machine_device_kind {
 
 struct machine_device {
 	enum machine_device_kind kind;
-	const char *id; /* copied; NULL: it has none */
+	const char *id;       /* copied, as the next; NULL: it has none */
+	const char *iothread; /* what the user calls its thread; NULL: nothing */
 	union {
 		struct dev_blk_params blk;
 		struct dev_net_params net; /* descriptors gone into the machine: ntaps is 0 */
@@ -128,7 +129,8 @@ struct machine_slot {
 	enum machine_device_kind kind;
 	bool spare;
 	const char *id; /* of the device in it, "" for none; lent until the next plug or unplug */
-	pid_t tid;      /* its thread; 0: the main one serves it, or none runs */
+	const char *iothread;     /* likewise */
+	pid_t tid;                /* its thread; 0: the main one serves it, or none runs */
 	struct dev_blk_stats blk; /* DEVICE_BLK: since the machine was made */
 };
 /* Slot `idx`: first the devices of the configuration, in their order, then the spare ones. false: there is none. */

@@ -280,6 +280,7 @@ static int open_devices(const struct options *o, struct backends *b, struct mach
 	for (size_t i = 0; rc == 0 && i < o->ndevices; i++) {
 		out->ndevices++;
 		out->devices[i].id = o->devices[i].id;
+		out->devices[i].iothread = o->devices[i].iothread;
 		rc = open_device(o, &o->devices[i], b, &out->devices[i], err);
 	}
 	return rc;

@@ -118,25 +118,46 @@ static const char *type_of_file(int fd)
 	return fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) ? "host_device" : "file";
 }
 
+static int check_below(const struct open_drive *p, const char *what, struct err *err)
+{
+	int rc = backends_check_free(p->below, err);
+
+	if (rc == 0 && p->below->readonly && !p->readonly)
+		rc = err_say(err, EACCES, "the drive '%s' is read-only", p->below->id);
+	return rc < 0 ? err_wrap(err, "%s", what) : 0;
+}
+
+static int open_drive_fd(struct backends *backends, const struct open_drive *p, const char *file,
+			 const char *what, int *out, struct err *err)
+{
+	if (p->below)
+		return open_duplicate(p->below->fd, what, out, err);
+	if (p->fd >= 0)
+		return open_adopt(p->fd, what, out, err);
+	return open_path(&backends->fdsets, file, p->readonly ? O_RDONLY : O_RDWR, what, out, err);
+}
+
 int open_drive(struct backends *backends, const struct open_drive *p, const char *file,
 	       const char *what, struct err *err)
 {
-	int flags = p->readonly ? O_RDONLY : O_RDWR;
 	struct backend *drive = NULL;
-	int rc;
+	int rc = p->below ? check_below(p, what, err) : 0;
 
+	if (rc < 0)
+		return rc;
 	if (p->serial && strlen(p->serial) >= sizeof(drive->serial))
 		return err_say(err, EINVAL, "%s: serial has more than %zu bytes", what,
 			       sizeof(drive->serial) - 1);
 	rc = backends_add(backends, BACKEND_DRIVE, p->id, file, &drive, err);
 	if (rc < 0)
 		return err_wrap(err, "%s", what);
-	rc = p->fd >= 0 ? open_adopt(p->fd, what, &drive->fd, err)
-			: open_path(&backends->fdsets, file, flags, what, &drive->fd, err);
+	rc = open_drive_fd(backends, p, file, what, &drive->fd, err);
 	if (rc < 0) {
 		backends_drop(backends, drive);
 		return rc;
 	}
+	if (p->below)
+		p->below->above = drive;
 	drive->type = type_of_file(drive->fd);
 	drive->readonly = p->readonly;
 	drive->direct = p->direct;

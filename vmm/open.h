@@ -29,7 +29,10 @@ int open_duplicate(int fd, const char *what, int *out, struct err *err) MUST_CHE
 /* A listening unix stream socket, not blocking. The socket file of a server that has died is replaced. */
 int open_listener(const char *path, const char *what, int *out, struct err *err) MUST_CHECK;
 
-/* A drive by its file, or, with fd >= 0, by an inherited descriptor, becomes a back end. */
+/*
+ * A drive by its file, or, with fd >= 0, by an inherited descriptor, or of another drive, which nothing else can use then, becomes
+ * a back end.
+ */
 struct open_drive {
 	const char *id;
 	const char *serial; /* NULL: none */
@@ -37,6 +40,7 @@ struct open_drive {
 	bool direct;
 	enum block_aio aio;
 	int64_t fd;
+	struct backend *below; /* the other drive; NULL: none */
 };
 int open_drive(struct backends *backends, const struct open_drive *p, const char *file,
 	       const char *what, struct err *err) MUST_CHECK;

@@ -166,6 +166,8 @@ void options_done(struct options *options);
 const struct option_drive *options_drive(const struct options *options, const char *id);
 const struct option_netdev *options_netdev(const struct options *options, const char *id);
 const struct option_chardev *options_chardev(const struct options *options, const char *id);
+const struct option_object *options_object(const struct options *options, const char *type,
+					   const char *id);
 
 void options_help(FILE *to);
 

@@ -170,6 +170,13 @@ static int make_window(struct slots *s, struct slot *slot, const struct arch_slo
 	return address_space_add(s->env.memory, &slot->region, err);
 }
 
+void slot_name(struct slot *slot, const struct machine_device *d)
+{
+	(void)snprintf(slot->id, sizeof(slot->id), "%s", d->id ? d->id : "");
+	(void)snprintf(slot->iothread, sizeof(slot->iothread), "%s",
+		       d->iothread ? d->iothread : "");
+}
+
 int slots_add(struct slots *s, struct machine_device *d, struct err *err)
 {
 	struct slot *slot = &s->slot[s->n];
@@ -179,7 +186,7 @@ int slots_add(struct slots *s, struct machine_device *d, struct err *err)
 	if (s->n == MACHINE_MAX_DEVICES || s->n == arch_virtio_slots())
 		return err_say(err, E2BIG, "too many devices: the machine has %zu slots", s->n);
 	*slot = (struct slot){.kind = d->kind};
-	(void)snprintf(slot->id, sizeof(slot->id), "%s", d->id ? d->id : "");
+	slot_name(slot, d);
 	*place = arch_virtio_slot((uint32_t)s->n);
 	s->n++;
 	rc = make_backend(s, slot, d, err);
@@ -300,6 +307,7 @@ bool slots_look(const struct slots *s, size_t idx, struct machine_slot *out)
 	*out = (struct machine_slot){.kind = slot->kind,
 				     .spare = slot->spare,
 				     .id = slot->id,
+				     .iothread = slot->iothread,
 				     .tid = slot->thread ? iothread_tid(slot->thread) : 0};
 	if (slot->kind == DEVICE_BLK)
 		dev_blk_stats(slot->dev, &out->blk);

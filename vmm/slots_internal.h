@@ -19,7 +19,8 @@ struct slot {
 	struct region region;
 	struct region_eventfd *kicks; /* one a queue */
 	bool spare;
-	char id[MACHINE_ID_BYTES]; /* of the device in it; "": a spare slot is empty */
+	char id[MACHINE_ID_BYTES];       /* of the device in it; "": a spare slot is empty */
+	char iothread[MACHINE_ID_BYTES]; /* of the device in it, "" for none */
 };
 
 /*
@@ -30,6 +31,9 @@ struct line {
 	uint32_t irq;
 	int fd;
 };
+
+/* What the device in the slot is called; d->id fits, or is cut. */
+void slot_name(struct slot *slot, const struct machine_device *d);
 
 struct slots {
 	struct slots_env env;

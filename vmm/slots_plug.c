@@ -81,7 +81,7 @@ int slots_fill(struct slots *s, struct machine_device *d, int addr, struct err *
 	rc = fill(slot, d, err);
 	if (rc < 0)
 		return rc;
-	(void)snprintf(slot->id, sizeof(slot->id), "%s", id);
+	slot_name(slot, d);
 	return 0;
 }
 
@@ -95,6 +95,6 @@ int slots_empty(struct slots *s, const char *id, struct err *err)
 		dev_net_empty(slot->dev);
 	else
 		dev_blk_empty(slot->dev);
-	slot->id[0] = '\0';
+	slot_name(slot, &(struct machine_device){.kind = slot->kind});
 	return 0;
 }

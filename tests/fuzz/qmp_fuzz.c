@@ -56,6 +56,11 @@ static int unplug(void *self UNUSED, const char *id UNUSED, struct err *err UNUS
 	return 0;
 }
 
+static bool has_iothread(void *self UNUSED, const char *id)
+{
+	return !strcmp(id, "io");
+}
+
 static bool look(void *self UNUSED, size_t idx UNUSED, struct machine_slot *out UNUSED)
 {
 	return false;
@@ -74,6 +79,7 @@ static const struct qmp_engine_ops ops = {.stop = work,
 					  .start_times = start_times,
 					  .plug = plug,
 					  .unplug = unplug,
+					  .has_iothread = has_iothread,
 					  .look = look,
 					  .vcpu_tid = tid_of_vcpu};
 

@@ -16,33 +16,29 @@
 #include "vmm/qmp/json.h"
 #include "vmm/qmp/schema.h"
 
-static void assert_says(const char *heard, const char *part)
-{
-	if (!strstr(heard, part))
-		fail_msg("'%s' is not in '%s'", part, heard);
-}
-
 static void test_negotiation_comes_first_and_once(void **state)
 {
 	struct qmp_world *w = *state;
 	int client = qmp_world_connect(w, false);
 
-	assert_says(qmp_world_hear(w, client), "{\"QMP\":{\"version\":{\"qemu\":{");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"), "CommandNotFound");
+	qmp_assert_says(qmp_world_hear(w, client), "{\"QMP\":{\"version\":{\"qemu\":{");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"),
+			"CommandNotFound");
 	qmp_was_reset(w->qmp, false);
 	assert_string_equal(qmp_world_hear(w, client), "");
-	assert_says(qmp_world_say(w, client,
-				  "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":"
-				  "[\"oob\"]}}"),
-		    "GenericError");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"), "CommandNotFound");
-	assert_says(qmp_world_say(w, client,
-				  "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":"
-				  "[]}}"),
-		    "{\"return\":{}}");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"), "prelaunch");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"qmp_capabilities\"}"),
-		    "CommandNotFound");
+	qmp_assert_says(qmp_world_say(w, client,
+				      "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":"
+				      "[\"oob\"]}}"),
+			"GenericError");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"),
+			"CommandNotFound");
+	qmp_assert_says(qmp_world_say(w, client,
+				      "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":"
+				      "[]}}"),
+			"{\"return\":{}}");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"), "prelaunch");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"qmp_capabilities\"}"),
+			"CommandNotFound");
 	(void)close(client);
 }
 
@@ -77,9 +73,9 @@ static void test_requests(void **state)
 	int client = qmp_world_ready(w);
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_says(qmp_world_say(w, client, cases[i].request), cases[i].part);
+		qmp_assert_says(qmp_world_say(w, client, cases[i].request), cases[i].part);
 	/* And it still listens. */
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"query-kvm\"}"), "\"return\"");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"query-kvm\"}"), "\"return\"");
 	(void)close(client);
 }
 
@@ -96,15 +92,15 @@ static void test_a_request_may_come_in_pieces_or_in_company(void **state)
 		assert_string_equal(heard, "");
 		heard = qmp_world_say(w, client, byte);
 	}
-	assert_says(heard, "enabled");
+	qmp_assert_says(heard, "enabled");
 	heard = qmp_world_say(
 		w, client,
 		"{\"execute\":\"query-kvm\",\"id\":1}{\"execute\":\"query-kvm\",\"id\":2}\n"
 		"} junk\n {\"execute\":\"query-kvm\",\"id\":3}");
-	assert_says(heard, "\"id\":1");
-	assert_says(heard, "\"id\":2");
-	assert_says(heard, "no JSON text");
-	assert_says(heard, "\"id\":3");
+	qmp_assert_says(heard, "\"id\":1");
+	qmp_assert_says(heard, "\"id\":2");
+	qmp_assert_says(heard, "no JSON text");
+	qmp_assert_says(heard, "\"id\":3");
 	(void)close(client);
 }
 
@@ -184,7 +180,7 @@ static void test_a_client_that_does_not_read_costs_a_bounded_amount(void **state
 			heard += buf[i] == '\n';
 	}
 	assert_in_range(heard, 1000, 20000);
-	assert_says(qmp_world_say(w, deaf, "{\"execute\":\"query-kvm\"}"), "enabled");
+	qmp_assert_says(qmp_world_say(w, deaf, "{\"execute\":\"query-kvm\"}"), "enabled");
 	(void)close(deaf);
 	(void)close(client);
 }
@@ -213,22 +209,22 @@ static void test_run_commands(void **state)
 	struct qmp_world *w = *state;
 	int client = qmp_world_ready(w);
 
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"cont\"}"),
-		    "\"event\":\"NACRE_RUNNING\"");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"stop\"}"), "\"event\":\"STOP\"");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"),
-		    "\"status\":\"paused\"");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"cont\"}"),
+			"\"event\":\"NACRE_RUNNING\"");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"stop\"}"), "\"event\":\"STOP\"");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"),
+			"\"status\":\"paused\"");
 	assert_string_equal(qmp_world_say(w, client, "{\"execute\":\"stop\"}"),
 			    "{\"return\":{}}\r\n");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"cont\"}"), "\"event\":\"RESUME\"");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"system_reset\"}"),
-		    "\"data\":{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"quit\"}"), "{\"return\":{}}");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"cont\"}"), "\"event\":\"RESUME\"");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"system_reset\"}"),
+			"\"data\":{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"quit\"}"), "{\"return\":{}}");
 	assert_string_equal(w->calls, "cont stop cont reset quit ");
 	w->fail_with = 5;
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"stop\"}"), "GenericError");
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"),
-		    "\"status\":\"running\"");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"stop\"}"), "GenericError");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"query-status\"}"),
+			"\"status\":\"running\"");
 	(void)close(client);
 }
 
@@ -237,10 +233,10 @@ static void test_powerdown_needs_an_agent(void **state)
 	struct qmp_world *w = *state;
 	int client = qmp_world_ready(w);
 
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"system_powerdown\"}"), "no agent");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"system_powerdown\"}"), "no agent");
 	w->agent = true;
-	assert_says(qmp_world_say(w, client, "{\"execute\":\"system_powerdown\"}"),
-		    "\"event\":\"POWERDOWN\"");
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"system_powerdown\"}"),
+			"\"event\":\"POWERDOWN\"");
 	(void)close(client);
 }
 
@@ -257,18 +253,19 @@ static void test_start_times(void **state)
 
 	(void)qmp_world_say(w, monitor, "{\"execute\":\"qmp_capabilities\"}");
 	w->not_entered = true;
-	assert_says(qmp_world_say(w, client, START_TIMES),
-		    "{\"return\":{\"monotonic-us\":{\"exec\":1,\"memory\":3,\"devices\":4,"
-		    "\"kernel\":5,\"jail\":2}}}");
+	qmp_assert_says(qmp_world_say(w, client, START_TIMES),
+			"{\"return\":{\"monotonic-us\":{\"exec\":1,\"memory\":3,\"devices\":4,"
+			"\"kernel\":5,\"jail\":2}}}");
 	w->not_entered = false;
-	assert_says(qmp_world_say(w, client, TELL_TIMES("\"linux\":9")), "the monitor");
-	assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"exec\":9")), "GenericError");
-	assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"spawn\":-9,\"linux\":9,\"init\":0")),
-		    "{\"return\":{}}");
-	assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"started\":12")), "{\"return\":{}}");
-	assert_says(qmp_world_say(w, client, START_TIMES),
-		    "{\"return\":{\"monotonic-us\":{\"exec\":1,\"memory\":3,\"devices\":4,"
-		    "\"kernel\":5,\"jail\":2,\"entry\":6,\"linux\":9,\"started\":12}}}");
+	qmp_assert_says(qmp_world_say(w, client, TELL_TIMES("\"linux\":9")), "the monitor");
+	qmp_assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"exec\":9")), "GenericError");
+	qmp_assert_says(
+		qmp_world_say(w, monitor, TELL_TIMES("\"spawn\":-9,\"linux\":9,\"init\":0")),
+		"{\"return\":{}}");
+	qmp_assert_says(qmp_world_say(w, monitor, TELL_TIMES("\"started\":12")), "{\"return\":{}}");
+	qmp_assert_says(qmp_world_say(w, client, START_TIMES),
+			"{\"return\":{\"monotonic-us\":{\"exec\":1,\"memory\":3,\"devices\":4,"
+			"\"kernel\":5,\"jail\":2,\"entry\":6,\"linux\":9,\"started\":12}}}");
 	(void)close(client);
 	(void)close(monitor);
 	(void)qmp_world_hear(w, -1);
@@ -282,13 +279,15 @@ static void test_the_monitor_hears_what_it_missed(void **state)
 
 	qmp_started(w->qmp);
 	heard = qmp_world_say(w, monitor, "{\"execute\":\"qmp_capabilities\"}");
-	assert_says(heard, "\"event\":\"NACRE_RUNNING\",\"data\":{\"monotonic-us\":{\"exec\":1,"
-			   "\"memory\":3,\"devices\":4,\"kernel\":5,\"jail\":2,\"entry\":6}}");
+	qmp_assert_says(heard, "\"event\":\"NACRE_RUNNING\",\"data\":{\"monotonic-us\":{\"exec\":1,"
+			       "\"memory\":3,\"devices\":4,\"kernel\":5,\"jail\":2,\"entry\":6}}");
 	qmp_ended(w->qmp, QMP_GUEST_PANIC, "triple fault");
 	heard = qmp_world_hear(w, monitor);
-	assert_says(heard, "\"event\":\"GUEST_CRASHED\",\"data\":{\"reason\":\"triple fault\"}");
-	assert_says(heard,
-		    "\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true,\"reason\":\"guest-panic\"}");
+	qmp_assert_says(heard,
+			"\"event\":\"GUEST_CRASHED\",\"data\":{\"reason\":\"triple fault\"}");
+	qmp_assert_says(
+		heard,
+		"\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true,\"reason\":\"guest-panic\"}");
 	assert_false(w->closed);
 	(void)close(monitor);
 	(void)qmp_world_hear(w, -1);
@@ -304,9 +303,9 @@ static void test_events_go_to_all_and_resets_are_rationed(void **state)
 
 	for (int i = 0; i < 100; i++)
 		qmp_was_reset(w->qmp, true);
-	assert_says(qmp_world_hear(w, one), "RESET");
+	qmp_assert_says(qmp_world_hear(w, one), "RESET");
 	heard = qmp_world_hear(w, two);
-	assert_says(heard, "RESET");
+	qmp_assert_says(heard, "RESET");
 	assert_null(strstr(strstr(heard, "RESET") + 5, "RESET"));
 	(void)close(one);
 	(void)close(two);
@@ -347,7 +346,10 @@ static bool known_type(const char *type)
 static void test_the_tables_are_closed(void **state UNUSED)
 {
 	for (size_t i = 0; i < qmp_ntypes; i++) {
-		assert_true((qmp_types[i].members != NULL) != (qmp_types[i].values != NULL));
+		assert_int_equal((qmp_types[i].members != NULL) + (qmp_types[i].values != NULL) +
+					 (qmp_types[i].or_str != NULL),
+				 1);
+		assert_true(!qmp_types[i].or_str || known_type(qmp_types[i].or_str));
 		assert_ptr_equal(qmp_find_type(qmp_types[i].name), &qmp_types[i]);
 		for (const struct qmp_member *m = qmp_types[i].members; m && m->name; m++)
 			assert_true(known_type(m->type));
@@ -414,7 +416,8 @@ static void test_the_schema_is_closed(void **state)
 			if (qj_str(e, references[j]))
 				assert_non_null(qj_get(listed, qj_str(e, references[j])));
 		}
-		if (strcmp(qj_str(e, "meta-type"), "object") != 0)
+		if (strcmp(qj_str(e, "meta-type"), "object") != 0 &&
+		    strcmp(qj_str(e, "meta-type"), "alternate") != 0)
 			continue;
 		for (size_t j = 0; j < json_object_array_length(members); j++)
 			assert_non_null(qj_get(
@@ -451,6 +454,12 @@ static void test_check(void **state UNUSED)
 		{"TargetInfo", "null", false},
 		{"TargetInfo", "{\"arch\":null}", false},
 		{"TargetInfo", "{\"arch\":\"x\",\"more\":1}", false},
+		{"BlockdevRef", "\"x\"", true},
+		{"BlockdevRef", "{\"driver\":\"file\",\"filename\":\"x\"}", true},
+		{"BlockdevRef", "{\"driver\":\"file\"}", false},
+		{"BlockdevRef", "{}", false},
+		{"BlockdevRef", "1", false},
+		{"BlockdevRef", "null", false},
 		{NULL, "{}", true},
 		{NULL, "{\"x\":1}", false},
 	};

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,8 +47,9 @@ static int do_plug(void *self, struct machine_device *device, int addr, struct e
 	char what[128];
 	int rc;
 
-	(void)snprintf(what, sizeof(what), "plug:%s:%s:%d", device->id,
-		       device->kind == DEVICE_BLK ? "blk" : "net", addr);
+	(void)snprintf(what, sizeof(what), "plug:%s:%s:%d%s%s", device->id,
+		       device->kind == DEVICE_BLK ? "blk" : "net", addr,
+		       device->iothread ? ":" : "", device->iothread ? device->iothread : "");
 	rc = note(w, what, err);
 	if (rc < 0)
 		return rc;
@@ -66,15 +68,21 @@ static int do_unplug(void *self, const char *id, struct err *err)
 	return note(self, what, err);
 }
 
+static bool has_iothread(void *self UNUSED, const char *id)
+{
+	return !strcmp(id, "io0");
+}
+
 static bool look(void *self UNUSED, size_t idx, struct machine_slot *out)
 {
 	static const struct machine_slot slots[] = {
-		{.kind = DEVICE_RNG, .id = "rng"},
+		{.kind = DEVICE_RNG, .id = "rng", .iothread = ""},
 		{.kind = DEVICE_BLK,
 		 .id = "root",
+		 .iothread = "",
 		 .tid = 7,
 		 .blk = {.read = {1, 2, 3, 4, 5}, .written_end_bytes = 6}},
-		{.kind = DEVICE_BLK, .id = "", .tid = 8, .spare = true},
+		{.kind = DEVICE_BLK, .id = "", .iothread = "", .tid = 8, .spare = true},
 	};
 
 	if (idx >= ARRAY_SIZE(slots))
@@ -115,6 +123,7 @@ int qmp_world_setup(void **state)
 						  .start_times = start_times,
 						  .plug = do_plug,
 						  .unplug = do_unplug,
+						  .has_iothread = has_iothread,
 						  .look = look,
 						  .vcpu_tid = tid_of_vcpu};
 	struct qmp_world *w = calloc(1, sizeof(*w));
@@ -223,4 +232,34 @@ int qmp_world_ready(struct qmp_world *w)
 	assert_string_equal(qmp_world_say(w, client, "{\"execute\":\"qmp_capabilities\"}"),
 			    "{\"return\":{}}\r\n");
 	return client;
+}
+
+void qmp_assert_says(const char *heard, const char *part)
+{
+	if (!strstr(heard, part))
+		fail_msg("'%s' is not in '%s'", part, heard);
+}
+
+int qmp_world_file(void)
+{
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	assert_true(fd >= 0 && ftruncate(fd, 4096) == 0);
+	return fd;
+}
+
+const char *qmp_world_say_with_fd(struct qmp_world *w, int client, const char *text)
+{
+	AUTO_FD int fd = qmp_world_file();
+
+	qmp_world_send(client, text, fd);
+	return qmp_world_hear(w, client);
+}
+
+void qmp_world_talk(struct qmp_world *w, int client, const struct qmp_line *lines, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		qmp_assert_says(lines[i].with_fd ? qmp_world_say_with_fd(w, client, lines[i].say)
+						 : qmp_world_say(w, client, lines[i].say),
+				lines[i].part);
 }

@@ -36,4 +36,22 @@ const char *qmp_world_hear(struct qmp_world *w, int client);
 /* Sends a command and hears the answer. */
 const char *qmp_world_say(struct qmp_world *w, int client, const char *text);
 
+/* The same with a descriptor of qmp_world_file. */
+const char *qmp_world_say_with_fd(struct qmp_world *w, int client, const char *text);
+/* A file of 4096 bytes. */
+int qmp_world_file(void);
+void qmp_assert_says(const char *heard, const char *part);
+
+/* A talk from top to bottom; each line is answered with something that contains `part`. */
+struct qmp_line {
+	const char *say;
+	const char *part;
+	bool with_fd;
+};
+void qmp_world_talk(struct qmp_world *w, int client, const struct qmp_line *lines, size_t n);
+
+#define EXEC(name)            "{\"execute\":\"" name "\"}"
+#define EXEC_ARGS(name, args) "{\"execute\":\"" name "\",\"arguments\":{" args "}}"
+#define OK                    "{\"return\":{}}\r\n"
+
 #endif

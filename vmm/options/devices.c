@@ -167,8 +167,8 @@ static int parse_device(struct options *o, const char *arg, struct err *err)
 	return driver_refuse(name, err) < 0 ? err_wrap(err, "-device") : 0;
 }
 
-static const struct option_object *find_object(const struct options *o, const char *type,
-					       const char *id)
+const struct option_object *options_object(const struct options *o, const char *type,
+					   const char *id)
 {
 	for (size_t i = 0; i < o->nobjects; i++) {
 		if (!strcmp(o->objects[i].type, type) && !strcmp(o->objects[i].id, id))
@@ -206,7 +206,7 @@ static int parse_object(struct options *o, const char *arg, struct err *err)
 
 static int check_object(const struct options *o, const char *type, const char *id, struct err *err)
 {
-	if (!id || find_object(o, type, id))
+	if (!id || options_object(o, type, id))
 		return 0;
 	return err_say(err, EINVAL, "-device: no -object %s has the id '%s'", type, id);
 }

@@ -146,6 +146,8 @@ int qmp_check(const char *type, struct json_object *value, const char *path, str
 	}
 	named = qmp_find_type(type);
 	BUG_ON(!named);
+	if (named->or_str)
+		return is_string(value) ? 0 : qmp_check(named->or_str, value, path, err);
 	return named->values ? check_enum(named, value, path, err)
 			     : check_object(named, value, path, err);
 }

@@ -125,12 +125,10 @@ static const struct backend *drive_of(const struct backends *b, const char *devi
 }
 
 /* By device: a spare slot counts on when its disk is changed, and is not listed while it is empty. */
-int qmp_query_blockstats(struct qmp_call *call, struct err *err UNUSED)
+static void list_devices(const struct qmp_engine *engine, struct json_object *list)
 {
-	const struct qmp_engine *engine = &call->qmp->engine;
 	struct machine_slot slot;
 
-	call->ret = json_object_new_array();
 	for (size_t i = 0; engine->ops->look(engine->self, i, &slot); i++) {
 		const struct backend *drive;
 		struct json_object *o;
@@ -138,13 +136,51 @@ int qmp_query_blockstats(struct qmp_call *call, struct err *err UNUSED)
 		if (slot.kind != DEVICE_BLK || !slot.id[0])
 			continue;
 		drive = drive_of(engine->backends, slot.id);
-		o = qj_append_object(call->ret);
+		o = qj_append_object(list);
 		qj_put_str(o, "device", "");
 		qj_put_str(o, "qdev", slot.id);
 		if (drive)
 			qj_put_str(o, "node-name", drive->id);
 		put_stats(o, &slot.blk);
 	}
+}
+
+/* What the disk in front of a drive has counted; all zeros without one. */
+static struct dev_blk_stats stats_of(const struct qmp_engine *engine, const char *device)
+{
+	struct machine_slot slot;
+
+	for (size_t i = 0; *device && engine->ops->look(engine->self, i, &slot); i++) {
+		if (slot.kind == DEVICE_BLK && !strcmp(slot.id, device))
+			return slot.blk;
+	}
+	return (struct dev_blk_stats){0};
+}
+
+static void list_nodes(const struct qmp_engine *engine, struct json_object *list)
+{
+	const struct backends *b = engine->backends;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct dev_blk_stats stats;
+		struct json_object *o;
+
+		if (b->list[i]->kind != BACKEND_DRIVE)
+			continue;
+		stats = stats_of(engine, b->list[i]->user);
+		o = qj_append_object(list);
+		qj_put_str(o, "node-name", b->list[i]->id);
+		put_stats(o, &stats);
+	}
+}
+
+int qmp_query_blockstats(struct qmp_call *call, struct err *err UNUSED)
+{
+	call->ret = json_object_new_array();
+	if (qj_bool(call->args, "query-nodes", false))
+		list_nodes(&call->qmp->engine, call->ret);
+	else
+		list_devices(&call->qmp->engine, call->ret);
 	return 0;
 }
 

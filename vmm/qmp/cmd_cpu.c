@@ -17,6 +17,7 @@ static void put_props(struct json_object *o, uint32_t idx)
 	struct json_object *props = qj_put_object(o, "props");
 
 	qj_put_int(props, "socket-id", 0);
+	qj_put_int(props, "die-id", 0);
 	qj_put_int(props, "core-id", idx);
 	qj_put_int(props, "thread-id", 0);
 }
@@ -126,15 +127,14 @@ static void say_vcpu(struct qmp *qmp, const char *event, const char *id, int64_t
 int qmp_vcpu_plug(struct qmp_call *call, const char *id, int64_t *idx, struct err *err)
 {
 	struct qmp *qmp = call->qmp;
+	static const char *const only_one[] = {"socket-id", "die-id", "thread-id"};
 	int64_t core = -1, zero;
 	int rc = need_agent(qmp, err);
 
 	if (rc == 0)
 		rc = qmp_number(call, "core-id", qmp->engine.max_vcpus - 1, &core, err);
-	if (rc == 0)
-		rc = qmp_number(call, "socket-id", 0, &zero, err);
-	if (rc == 0)
-		rc = qmp_number(call, "thread-id", 0, &zero, err);
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(only_one); i++)
+		rc = qmp_number(call, only_one[i], 0, &zero, err);
 	if (rc < 0)
 		return rc;
 	if (core < 0)

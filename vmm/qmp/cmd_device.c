@@ -39,6 +39,17 @@ static int slot_of(struct qmp_call *call, int64_t *out, struct err *err)
 	return qmp_number(call, "addr", MACHINE_MAX_DEVICES - 1, out, err);
 }
 
+/* As on the command line: what is named has to be there. */
+static int iothread_of(struct qmp_call *call, const char **out, struct err *err)
+{
+	const struct qmp_engine *engine = &call->qmp->engine;
+
+	*out = qj_str(call->args, "iothread");
+	if (!*out || engine->ops->has_iothread(engine->self, *out))
+		return 0;
+	return err_say(err, ENOENT, "device_add: no -object iothread has the id '%.64s'", *out);
+}
+
 /* The back end is its user's until it is released; so is what the machine does not take. */
 static int plug_blk(struct qmp_call *call, const char *id, struct err *err)
 {
@@ -50,6 +61,8 @@ static int plug_blk(struct qmp_call *call, const char *id, struct err *err)
 	int64_t addr;
 	int rc = slot_of(call, &addr, err);
 
+	if (rc == 0)
+		rc = iothread_of(call, &d.iothread, err);
 	if (rc == 0 && !name)
 		rc = err_say(err, EINVAL, "device_add: a disk needs 'drive', of blockdev-add");
 	if (rc == 0)
@@ -76,6 +89,8 @@ static int plug_net(struct qmp_call *call, const char *id, struct err *err)
 	int64_t addr;
 	int rc = slot_of(call, &addr, err);
 
+	if (rc == 0)
+		rc = iothread_of(call, &d.iothread, err);
 	if (rc == 0 && !name)
 		rc = err_say(err, EINVAL,
 			     "device_add: a network interface needs 'netdev', of netdev_add");
@@ -154,10 +169,21 @@ static bool is_old(const struct qmp *qmp, const char *id)
 	return false;
 }
 
+/* What has no name gets one that no client can have given: a name begins with a letter. */
+static const char *id_of(struct qmp_call *call, char made[32])
+{
+	const char *id = qj_str(call->args, "id");
+
+	if (!id)
+		(void)snprintf(made, 32, "#device%u", call->qmp->unnamed++);
+	return id ? id : made;
+}
+
 int qmp_device_add(struct qmp_call *call, struct err *err)
 {
 	struct qmp *qmp = call->qmp;
-	const char *id = qj_str(call->args, "id");
+	char made[32];
+	const char *id = id_of(call, made);
 	struct qmp_plugged *entry = &qmp->plugged[qmp->nplugged];
 	int64_t vcpu;
 	int rc;

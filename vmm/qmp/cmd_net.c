@@ -66,7 +66,8 @@ static int check(struct json_object *args, struct err *err)
 	if (queues < 1 || queues > DEV_NET_MAX_PAIRS)
 		return err_say(err, EINVAL, "netdev_add: a tap has 1 to %d queues",
 			       DEV_NET_MAX_PAIRS);
-	if (qj_bool(args, "vhost", false))
+	if (qj_bool(args, "vhost", false) || qj_bool(args, "vhostforce", false) ||
+	    qj_get(args, "vhostfd") || qj_get(args, "vhostfds"))
 		return err_say(err, ENOTSUP,
 			       "netdev_add: the engine moves packets itself: vhost is off");
 	if (is_script(qj_str(args, "script")) || is_script(qj_str(args, "downscript")))

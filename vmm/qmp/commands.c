@@ -37,7 +37,7 @@ const struct qmp_command qmp_commands[] = {
 	{"blockdev-add", "BlockdevOptions", NULL, qmp_blockdev_add},
 	{"blockdev-del", "BlockdevDelArg", NULL, qmp_blockdev_del},
 	{"query-block", NULL, "[BlockInfo]", qmp_query_block},
-	{"query-blockstats", NULL, "[BlockStats]", qmp_query_blockstats},
+	{"query-blockstats", "QueryBlockstatsArg", "[BlockStats]", qmp_query_blockstats},
 	{"query-iothreads", NULL, "[IOThreadInfo]", qmp_query_iothreads},
 
 	{"netdev_add", "NetdevTapOptions", NULL, qmp_netdev_add},

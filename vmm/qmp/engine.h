@@ -32,6 +32,8 @@ struct qmp_engine_ops {
 	/* machine_plug and machine_unplug of vmm/machine.h. */
 	int (*plug)(void *self, struct machine_device *device, int addr, struct err *err);
 	int (*unplug)(void *self, const char *id, struct err *err);
+	/* Has the user made an iothread of that name? */
+	bool (*has_iothread)(void *self, const char *id);
 	/* machine_look */
 	bool (*look)(void *self, size_t idx, struct machine_slot *out);
 	/* 0 when the thread does not run. */

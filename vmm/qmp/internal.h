@@ -61,6 +61,7 @@ struct qmp {
 		[QMP_START_PHASES]; /* by the monitor, of those phases that are its own; 0: not yet */
 	struct qmp_plugged plugged[QMP_MAX_PLUGGED];
 	size_t nplugged;
+	unsigned int unnamed; /* devices that came without an id, ever */
 	struct qmp_client *clients[QMP_MAX_CLIENTS];
 	struct {
 		int fd;

@@ -113,18 +113,33 @@ static void add_enum(struct json_object *schema, const struct qmp_type *type)
 	qj_put(e, "values", values);
 }
 
+static void add_alternate(struct json_object *schema, const struct qmp_type *type)
+{
+	struct json_object *members = json_object_new_array();
+
+	qj_put_str(qj_append_object(members), "type", type->or_str);
+	qj_put_str(qj_append_object(members), "type", "str");
+	qj_put(entry(schema, type->name, "alternate"), "members", members);
+}
+
+static void add_type(struct json_object *schema, const struct qmp_type *type)
+{
+	if (type->values)
+		add_enum(schema, type);
+	else if (type->or_str)
+		add_alternate(schema, type);
+	else
+		add_object(schema, type);
+}
+
 int qmp_query_schema(struct qmp_call *call, struct err *err UNUSED)
 {
 	struct json_object *schema = json_object_new_array();
 
 	call->ret = schema;
 	add_builtins(schema);
-	for (size_t i = 0; i < qmp_ntypes; i++) {
-		if (qmp_types[i].values)
-			add_enum(schema, &qmp_types[i]);
-		else
-			add_object(schema, &qmp_types[i]);
-	}
+	for (size_t i = 0; i < qmp_ntypes; i++)
+		add_type(schema, &qmp_types[i]);
 	for (size_t i = 0; i < qmp_ncommands; i++) {
 		const struct qmp_command *c = &qmp_commands[i];
 		struct json_object *e;

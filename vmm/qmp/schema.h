@@ -3,7 +3,8 @@
  * introspection (docs/devel/qapi-code-gen of QEMU). Argument checks, query-commands, query-events, query-qmp-schema and the
  * test of the manual page all read it, so none can say what another does not know.
  *
- * A type is named: "str", "int", "bool", "any", a name from the table, or "[X]", an array of X.
+ * A type is named: "str", "int", "bool", "any", a name from the table, or "[X]", an array of X. One in the table has members,
+ * or values, or is an alternative.
  */
 #ifndef NACRE_VMM_QMP_SCHEMA_H
 #define NACRE_VMM_QMP_SCHEMA_H
@@ -26,8 +27,9 @@ struct qmp_member {
 
 struct qmp_type {
 	const char *name;
-	const struct qmp_member *members; /* an object's; NULL: this is an enumeration */
+	const struct qmp_member *members; /* an object's */
 	const char *const *values;        /* an enumeration's, ended by NULL */
+	const char *or_str; /* an alternative's: an object of that type, or a string */
 };
 
 /* On failure nothing has changed, and `err` says what the caller can do about it. */

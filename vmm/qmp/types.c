@@ -21,6 +21,10 @@
 			__VA_ARGS__, NULL                                                          \
 		}                                                                                  \
 	}
+#define ALTERNATE(type_name, object)                                                               \
+	{                                                                                          \
+		.name = (type_name), .or_str = (object)                                            \
+	}
 #define NEEDED(member, of)                                                                         \
 	{                                                                                          \
 		.name = (member), .type = (of)                                                     \
@@ -70,7 +74,8 @@ const struct qmp_type qmp_types[] = {
 
 	/* --- vCPUs ----------------------------------------------------------------------------------------- */
 	OBJECT("CpuInstanceProperties",
-	       OPTIONAL("socket-id", "int"), OPTIONAL("core-id", "int"), OPTIONAL("thread-id", "int")),
+	       OPTIONAL("socket-id", "int"), OPTIONAL("die-id", "int"), OPTIONAL("core-id", "int"),
+	       OPTIONAL("thread-id", "int")),
 	OBJECT("CpuInfo",
 	       NEEDED("CPU", "int"), NEEDED("current", "bool"), NEEDED("halted", "bool"), NEEDED("qom_path", "str"),
 	       NEEDED("thread_id", "int"), OPTIONAL("props", "CpuInstanceProperties"), NEEDED("arch", "str")),
@@ -94,15 +99,23 @@ const struct qmp_type qmp_types[] = {
 	/* --- back ends ------------------------------------------------------------------------------------- */
 	ENUM("BlockdevDriver", "raw", "file", "host_device"),
 	ENUM("BlockdevAioOptions", "threads", "native", "io_uring"),
-	ENUM("BlockdevDetectZeroesOptions", "off"),
+	ENUM("BlockdevDetectZeroesOptions", "off", "on", "unmap"),
+	ENUM("BlockdevDiscardOptions", "ignore", "unmap"),
+	ENUM("OnOffAuto", "auto", "on", "off"),
 	OBJECT("BlockdevCacheOptions", OPTIONAL("direct", "bool"), OPTIONAL("no-flush", "bool")),
 	OBJECT("BlockdevOptionsFile",
-	       NEEDED("driver", "BlockdevDriver"), NEEDED("filename", "str"), OPTIONAL("aio", "BlockdevAioOptions"),
-	       OPTIONAL("cache", "BlockdevCacheOptions"), OPTIONAL("read-only", "bool")),
+	       NEEDED("driver", "BlockdevDriver"), NEEDED("filename", "str"), OPTIONAL("node-name", "str"),
+	       OPTIONAL("aio", "BlockdevAioOptions"), OPTIONAL("cache", "BlockdevCacheOptions"),
+	       OPTIONAL("read-only", "bool"), OPTIONAL("auto-read-only", "bool"),
+	       OPTIONAL("discard", "BlockdevDiscardOptions"), OPTIONAL("detect-zeroes", "BlockdevDetectZeroesOptions"),
+	       OPTIONAL("force-share", "bool"), OPTIONAL("locking", "OnOffAuto")),
+	ALTERNATE("BlockdevRef", "BlockdevOptionsFile"),
 	OBJECT("BlockdevOptions",
 	       NEEDED("driver", "BlockdevDriver"), NEEDED("node-name", "str"), OPTIONAL("read-only", "bool"),
 	       OPTIONAL("cache", "BlockdevCacheOptions"), OPTIONAL("aio", "BlockdevAioOptions"), OPTIONAL("filename", "str"),
-	       OPTIONAL("file", "BlockdevOptionsFile")),
+	       OPTIONAL("file", "BlockdevRef"), OPTIONAL("auto-read-only", "bool"),
+	       OPTIONAL("discard", "BlockdevDiscardOptions"), OPTIONAL("detect-zeroes", "BlockdevDetectZeroesOptions"),
+	       OPTIONAL("force-share", "bool"), OPTIONAL("locking", "OnOffAuto")),
 	OBJECT("BlockdevDelArg", NEEDED("node-name", "str")),
 	OBJECT("ImageInfo", NEEDED("filename", "str"), NEEDED("format", "str"), NEEDED("virtual-size", "int")),
 	OBJECT("BlockDeviceInfo",
@@ -134,7 +147,8 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("NetdevTapOptions",
 	       NEEDED("type", "NetClientDriver"), NEEDED("id", "str"), OPTIONAL("ifname", "str"), OPTIONAL("fd", "str"),
 	       OPTIONAL("fds", "str"), OPTIONAL("queues", "int"), OPTIONAL("script", "str"), OPTIONAL("downscript", "str"),
-	       OPTIONAL("vhost", "bool")),
+	       OPTIONAL("vhost", "bool"), OPTIONAL("vhostfd", "str"), OPTIONAL("vhostfds", "str"),
+	       OPTIONAL("vhostforce", "bool")),
 	ENUM("NetClientDriver", "tap"),
 	OBJECT("IdArg", NEEDED("id", "str")),
 	ENUM("ChardevBackendKind", "null", "file", "socket"),
@@ -154,11 +168,12 @@ const struct qmp_type qmp_types[] = {
 
 	/* --- devices --------------------------------------------------------------------------------------- */
 	OBJECT("DeviceAddArg",
-	       NEEDED("driver", "str"), NEEDED("id", "str"), OPTIONAL("addr", "any"), OPTIONAL("bus", "str"),
+	       NEEDED("driver", "str"), OPTIONAL("id", "str"), OPTIONAL("addr", "any"), OPTIONAL("bus", "str"),
 	       OPTIONAL("drive", "str"), OPTIONAL("serial", "str"), OPTIONAL("share-rw", "any"), OPTIONAL("num-queues", "any"),
 	       OPTIONAL("netdev", "str"), OPTIONAL("mac", "str"), OPTIONAL("mq", "any"), OPTIONAL("vectors", "any"),
 	       OPTIONAL("romfile", "str"), OPTIONAL("disable-modern", "any"), OPTIONAL("socket-id", "any"),
-	       OPTIONAL("core-id", "any"), OPTIONAL("thread-id", "any")),
+	       OPTIONAL("die-id", "any"), OPTIONAL("core-id", "any"), OPTIONAL("thread-id", "any"), OPTIONAL("iothread", "str")),
+	OBJECT("QueryBlockstatsArg", OPTIONAL("query-nodes", "bool")),
 	OBJECT("DeviceDeletedEvent", OPTIONAL("device", "str"), NEEDED("path", "str")),
 
 	/* --- how it ends ----------------------------------------------------------------------------------- */
