@@ -31,6 +31,7 @@ struct backend {
 	int in_fd;                   /* chardev: what can be read; -1: nothing, or it is a socket */
 	bool readonly;               /* drive */
 	bool direct;                 /* drive */
+	bool from_start;             /* drive: by -drive */
 	enum block_aio aio;          /* drive */
 	char serial[21];             /* drive */
 	const char *

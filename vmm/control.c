@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -53,7 +54,7 @@ static void on_guest_end(void *arg, enum guest_end end, const char *detail)
 {
 	struct control *c = arg;
 
-	if (end == GUEST_RESET && c->options->reboot && reboot(c))
+	if (end == GUEST_RESET && c->options->reboot && !qmp_wants_end(c->qmp) && reboot(c))
 		return;
 	c->guest_ended = true;
 	c->end = end;
@@ -106,7 +107,11 @@ static int do_reset(void *self, struct err *err)
 {
 	struct control *c = self;
 
-	return machine_reset(c->machine, err);
+	if (!c->options->no_reset)
+		return machine_reset(c->machine, err);
+	c->cause = QMP_HOST_RESET;
+	loop_stop(c->loop);
+	return 1;
 }
 
 static int do_plug(void *self, struct machine_device *device, int addr, struct err *err)
@@ -121,6 +126,23 @@ static int do_unplug(void *self, const char *id, struct err *err)
 	struct control *c = self;
 
 	return machine_unplug(c->machine, id, err);
+}
+
+static bool console_has_client(void *self, const char *chardev)
+{
+	const struct control *c = self;
+	struct machine_slot slot;
+	uint32_t clients = 0;
+
+	for (size_t i = 0; machine_look(c->machine, i, &slot); i++)
+		clients |= slot.console_clients;
+	for (size_t i = 0; i < c->options->nports; i++) {
+		const struct option_port *port = &c->options->ports[i];
+
+		if (!strcmp(port->chardev, chardev))
+			return clients & 1U << port->nr;
+	}
+	return false;
 }
 
 static bool has_iothread(void *self, const char *id)
@@ -184,7 +206,7 @@ static int listen_at(struct control *c, const char *chardev, struct err *err)
 	if (rc == 0)
 		rc = open_duplicate(backend->fd, chardev, &fd, err);
 	if (rc == 0)
-		rc = qmp_add_listener(c->qmp, fd, err);
+		rc = qmp_add_listener(c->qmp, fd, backend->id, err);
 	if (rc == 0)
 		fd = -1;
 	return rc;
@@ -200,6 +222,7 @@ static int start_qmp(struct control *c, struct err *err)
 						  .start_times = start_times,
 						  .plug = do_plug,
 						  .unplug = do_unplug,
+						  .console_has_client = console_has_client,
 						  .has_iothread = has_iothread,
 						  .look = look,
 						  .vcpu_tid = tid_of_vcpu};

@@ -132,6 +132,7 @@ struct machine_slot {
 	const char *iothread;     /* likewise */
 	pid_t tid;                /* its thread; 0: the main one serves it, or none runs */
 	struct dev_blk_stats blk; /* DEVICE_BLK: since the machine was made */
+	uint32_t console_clients; /* DEVICE_CONSOLE: dev_console_clients */
 };
 /* Slot `idx`: first the devices of the configuration, in their order, then the spare ones. false: there is none. */
 bool machine_look(const struct machine *m, size_t idx, struct machine_slot *out);

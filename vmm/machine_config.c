@@ -44,6 +44,7 @@ static int open_drives(const struct options *o, struct backends *b, struct err *
 					    .serial = d->serial,
 					    .readonly = d->readonly,
 					    .direct = d->direct,
+					    .from_start = true,
 					    .fd = d->fd};
 
 		if (d->aio)

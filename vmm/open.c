@@ -161,6 +161,7 @@ int open_drive(struct backends *backends, const struct open_drive *p, const char
 	drive->type = type_of_file(drive->fd);
 	drive->readonly = p->readonly;
 	drive->direct = p->direct;
+	drive->from_start = p->from_start;
 	drive->aio = p->aio;
 	(void)snprintf(drive->serial, sizeof(drive->serial), "%s", p->serial ? p->serial : "");
 	return 0;

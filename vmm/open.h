@@ -38,6 +38,7 @@ struct open_drive {
 	const char *serial; /* NULL: none */
 	bool readonly;
 	bool direct;
+	bool from_start; /* by -drive */
 	enum block_aio aio;
 	int64_t fd;
 	struct backend *below; /* the other drive; NULL: none */

@@ -134,6 +134,7 @@ struct options {
 	const char *jail_root; /* NULL: no jail */
 	bool freeze;           /* wait for QMP's cont */
 	bool reboot;           /* a guest that resets begins anew; else the engine ends */
+	bool no_reset;         /* said aloud, so that it is QMP's system_reset's end, too */
 	bool daemonize;        /* go on without the terminal */
 	bool no_seccomp;       /* the jail has no lists of system calls */
 	bool help;

@@ -311,6 +311,8 @@ bool slots_look(const struct slots *s, size_t idx, struct machine_slot *out)
 				     .tid = slot->thread ? iothread_tid(slot->thread) : 0};
 	if (slot->kind == DEVICE_BLK)
 		dev_blk_stats(slot->dev, &out->blk);
+	if (slot->kind == DEVICE_CONSOLE)
+		out->console_clients = dev_console_clients(slot->dev);
 	return true;
 }
 

@@ -79,6 +79,7 @@ static const struct qmp_engine_ops ops = {.stop = work,
 					  .start_times = start_times,
 					  .plug = plug,
 					  .unplug = unplug,
+					  .console_has_client = has_iothread,
 					  .has_iothread = has_iothread,
 					  .look = look,
 					  .vcpu_tid = tid_of_vcpu};

@@ -141,7 +141,8 @@ vcpu() { # CORE
 	[ -S "$STATE/$id/qmp.sock" ]
 	# who asks for it is in the trap's loop
 	[ "$(ask echo ready)" = ready ]
-	qmp_until POWERDOWN system_powerdown
+	qmp_until '"reason":"guest-shutdown"' system_powerdown
+	grep -q POWERDOWN "$BATS_TEST_TMPDIR/qmp"
 	wait_for 60 sh -c "nacre state $id | grep -q stopped"
 	[ "$(cat "$b/io/term")" = asked ]
 	! grep -q crashed "$STATE/$id/monitor.log"

@@ -49,6 +49,10 @@ drive() { # CASE [FILE]
 	drive crash
 }
 
+@test "with -no-reboot a reset by QMP is the end" {
+	drive reset_is_end
+}
+
 @test "a guest that resets begins anew where that was asked for" {
 	drive reboot
 }

@@ -264,6 +264,9 @@ async def consoles():
 
 
 async def talk_to_consoles(guest, work):
+    client = await guest.client()
+    names = {c["label"]: c["filename"] for c in await client.execute("query-chardev")}
+    assert names["c0"] == f"disconnected:unix:{work}/console.sock,server=on", names
     first, second = Console(f"{work}/console.sock"), Console(f"{work}/console.sock")
     await guest.tell("stty -F /dev/hvc0 -echo; echo hello first >/dev/hvc0")
     await first.until(b"hello first")
@@ -279,9 +282,11 @@ async def talk_to_consoles(guest, work):
     await guest.tell("read line </dev/hvc0; echo \"heard $line\" >/dev/hvc0")
     await second.until(b"heard by the second")
     await guest.tell("echo for the file >/dev/hvc1")
-    client = await guest.client()
     labels = {c["label"]: c["frontend-open"] for c in await client.execute("query-chardev")}
     assert labels["c0"] and labels["c1"], labels
+    names = {c["label"]: c["filename"] for c in await client.execute("query-chardev")}
+    assert names == {"c0": f"unix:{work}/console.sock,server=on", "c1": "file",
+                     "compat_monitor0": f"unix:{guest.socket},server=on"}, names
     await refused(client, "chardev-remove", {"id": "c0"}, about="used by 'con0'")
     await refused(client, "device_add", {"driver": "virtconsole", "id": "x"}, about="from the start")
     await guest.tell("echo last words >/dev/hvc0")
@@ -364,6 +369,20 @@ async def crash():
             assert await guest.status() == 0
 
 
+async def reset_is_end():
+    """What -no-reboot says of the guest's resets holds for system_reset, too; without it, a guest that runs not yet is as new."""
+    for options, reason in ((("-no-reboot",), "host-qmp-system-reset"), ((), "host-qmp-quit")):
+        async with Guest("-S", *options) as guest:
+            client = await guest.client()
+            heard = Heard(client, "RESET", "SHUTDOWN")
+            await client.execute("system_reset")
+            if not options:
+                assert await heard.next() == ("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
+                await client.execute("quit")
+            assert await heard.next() == ("SHUTDOWN", {"guest": False, "reason": reason})
+            assert await guest.status() == 0
+
+
 async def reboot():
     """With -action reboot=reset a guest that resets begins anew, as often as it likes, and what was plugged stays."""
     with disk(1 << 20) as file:
@@ -418,7 +437,8 @@ async def many():
         file.close()
 
 
-CASES = {case.__name__: case for case in (every_command, consoles, clients, stillness, monitor, crash, reboot, many)}
+CASES = {case.__name__: case for case in (every_command, consoles, clients, stillness, monitor, crash, reset_is_end, reboot,
+                                        many)}
 
 if __name__ == "__main__":
     asyncio.run(CASES[sys.argv[1]]())

@@ -537,12 +537,13 @@ static void test_what_a_reset_does(void **state)
 {
 	static const struct {
 		const char *args[MAX_ARGS];
-		bool reboot;
+		bool reboot, no_reset;
 	} cases[] = {
-		{{K}, false},
-		{{K, "-action", "reboot=reset"}, true},
-		{{K, "-action", "reboot=reset", "-action", "reboot=shutdown"}, false},
-		{{K, "-action", "reboot=reset", "-no-reboot"}, false},
+		{{K}, false, false},
+		{{K, "-action", "reboot=reset"}, true, false},
+		{{K, "-action", "reboot=reset", "-action", "reboot=shutdown"}, false, true},
+		{{K, "-action", "reboot=reset", "-no-reboot"}, false, true},
+		{{K, "-no-reboot", "-action", "reboot=reset"}, true, false},
 	};
 
 	(void)state;
@@ -551,6 +552,7 @@ static void test_what_a_reset_does(void **state)
 
 		assert_int_equal(parse(cases[i].args, &o, NULL), 0);
 		assert_int_equal(o.reboot, cases[i].reboot);
+		assert_int_equal(o.no_reset, cases[i].no_reset);
 	}
 }
 

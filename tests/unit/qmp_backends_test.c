@@ -231,6 +231,37 @@ static void test_chardevs(void **state)
 	(void)close(client);
 }
 
+/* As QEMU writes it. A console's client is there or not, and so is one of QMP's own; we are one, by the listener "mon". */
+static void test_names_of_sockets(void **state)
+{
+	static const struct {
+		const char *id, *wanted;
+	} cases[] = {
+		{"silent", "disconnected:unix:"},
+		{"talking", "\"unix:"},
+		{"mon", "\"unix:"},
+	};
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char path[64], text[256];
+
+		(void)snprintf(path, sizeof(path), "/tmp/qmp-test-%d-%zu", (int)getpid(), i);
+		(void)snprintf(
+			text, sizeof(text),
+			EXEC_ARGS("chardev-add",
+				  "\"id\":\"%s\",\"backend\":{\"type\":\"socket\",\"data\":{"
+				  "\"addr\":{\"type\":\"unix\",\"data\":{\"path\":\"%s\"}}}}"),
+			cases[i].id, path);
+		assert_string_equal(qmp_world_say(w, client, text), OK);
+		(void)unlink(path);
+		(void)snprintf(text, sizeof(text), "%s%s,server=on\"", cases[i].wanted, path);
+		qmp_assert_says(qmp_world_say(w, client, EXEC("query-chardev")), text);
+	}
+	(void)close(client);
+}
+
 #define VCPU_AT(id, core)                                                                          \
 	EXEC_ARGS("device_add", "\"driver\":\"host-x86_64-cpu\",\"id\":\"" id "\"" core)
 #define VCPU(core)      VCPU_AT("v", core)
@@ -326,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_fd_sets_are_bounded),
 		WITH_WORLD(test_networks),
 		WITH_WORLD(test_chardevs),
+		WITH_WORLD(test_names_of_sockets),
 		WITH_WORLD(test_vcpus),
 		WITH_WORLD(test_vcpu_leaves_when_the_guest_lets_it),
 		WITH_WORLD(test_drivers_of_others),

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/unit/qmp_world.h"
+#include "vmm/open.h"
 
 #define DISK(name, file)                                                                           \
 	EXEC_ARGS("blockdev-add", "\"driver\":\"raw\",\"node-name\":\"" name                       \
@@ -154,6 +155,9 @@ static void test_options_of_drives(void **state)
 		{"", ",\"node-name\":\"d\"", "there is a drive 'd'"},
 		{"", ",\"node-name\":\"old\"", "there is a drive 'old'"},
 		{"\"filename\":\"x\",", "", "needs a file"},
+		{"\"cache\":{\"no-flush\":true},", "", "no-flush"},
+		{"", ",\"cache\":{\"no-flush\":true}", "no-flush"},
+		{"\"cache\":{\"no-flush\":false},", "", NULL},
 	};
 	struct qmp_world *w = *state;
 	int client = qmp_world_ready(w);
@@ -217,6 +221,29 @@ static void test_a_drive_of_a_drive(void **state)
 	(void)close(client);
 }
 
+/* QEMU's device is what -drive named; what blockdev-add named is a node and has none. */
+static void test_what_a_drive_is_called(void **state)
+{
+	static const struct qmp_line lines[] = {
+		{EXEC("query-block"), "\"device\":\"r\"", false},
+		{EXEC("add-fd"), "\"fdset-id\":0", true},
+		{DISK("d", "/dev/fdset/0"), OK, false},
+		{EXEC("query-block"), "\"device\":\"\"", false},
+		{EXEC("query-blockstats"), "\"device\":\"r\",\"qdev\":\"root\",\"node-name\":\"r\"",
+		 false},
+	};
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+	struct open_drive params = {.id = "r", .fd = qmp_world_file(), .from_start = true};
+	struct backend *drive;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(open_drive(&w->backends, &params, "", "test", &err), 0);
+	assert_int_equal(backends_claim(&w->backends, BACKEND_DRIVE, "r", "root", &drive, &err), 0);
+	qmp_world_talk(w, client, lines, ARRAY_SIZE(lines));
+	(void)close(client);
+}
+
 /* Without an id it has one anyway, by which queries name it and it can be taken out. */
 static void test_a_device_without_id(void **state)
 {
@@ -253,6 +280,7 @@ int main(void)
 		WITH_WORLD(test_a_disk_that_the_machine_refuses_is_free_again),
 		WITH_WORLD(test_options_of_drives),
 		WITH_WORLD(test_a_drive_of_a_drive),
+		WITH_WORLD(test_what_a_drive_is_called),
 		WITH_WORLD(test_a_device_without_id),
 	};
 

@@ -228,6 +228,59 @@ static void test_run_commands(void **state)
 	(void)close(client);
 }
 
+/* What the engine makes the end of is no reset. */
+static void test_a_reset_may_be_the_end(void **state)
+{
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+
+	w->reset_is_end = true;
+	assert_string_equal(qmp_world_say(w, client, "{\"execute\":\"system_reset\"}"),
+			    "{\"return\":{}}\r\n");
+	qmp_ended(w->qmp, QMP_HOST_RESET, NULL);
+	qmp_assert_says(
+		qmp_world_hear(w, client),
+		"SHUTDOWN\",\"data\":{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}");
+	(void)close(client);
+}
+
+/* A reset is how a guest of ours ends; after system_powerdown that is the shutdown it was asked for. */
+static void test_powerdown_ends_in_a_shutdown(void **state)
+{
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+
+	qmp_ended(w->qmp, QMP_GUEST_RESET, NULL);
+	qmp_assert_says(qmp_world_hear(w, client), "\"reason\":\"guest-reset\"");
+	w->agent = true;
+	assert_false(qmp_wants_end(w->qmp));
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"system_powerdown\"}"),
+			"POWERDOWN");
+	assert_true(qmp_wants_end(w->qmp));
+	qmp_ended(w->qmp, QMP_GUEST_PANIC, "triple fault");
+	qmp_assert_says(qmp_world_hear(w, client), "\"reason\":\"guest-panic\"");
+	qmp_ended(w->qmp, QMP_GUEST_RESET, NULL);
+	qmp_assert_says(qmp_world_hear(w, client),
+			"{\"guest\":true,\"reason\":\"guest-shutdown\"}");
+	/* One that begins anew was not asked any more. */
+	qmp_assert_says(qmp_world_say(w, client, "{\"execute\":\"system_reset\"}"), "RESET");
+	qmp_ended(w->qmp, QMP_GUEST_RESET, NULL);
+	qmp_assert_says(qmp_world_hear(w, client), "\"reason\":\"guest-reset\"");
+	(void)close(client);
+}
+
+static void test_threads_go_by_their_objects(void **state)
+{
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+	const char *heard = qmp_world_say(w, client, "{\"execute\":\"query-iothreads\"}");
+
+	qmp_assert_says(heard, "{\"id\":\"io0\",\"thread-id\":7,");
+	qmp_assert_says(heard, "{\"id\":\"slot2\",\"thread-id\":8,");
+	qmp_assert_says(heard, "{\"id\":\"nic\",\"thread-id\":9,");
+	(void)close(client);
+}
+
 static void test_powerdown_needs_an_agent(void **state)
 {
 	struct qmp_world *w = *state;
@@ -487,8 +540,11 @@ int main(void)
 		WITH_WORLD(test_a_client_that_does_not_read_costs_a_bounded_amount),
 		WITH_WORLD(test_answers_wait_for_who_reads_late),
 		WITH_WORLD(test_run_commands),
+		WITH_WORLD(test_a_reset_may_be_the_end),
 		WITH_WORLD(test_powerdown_needs_an_agent),
 		WITH_WORLD(test_start_times),
+		WITH_WORLD(test_powerdown_ends_in_a_shutdown),
+		WITH_WORLD(test_threads_go_by_their_objects),
 		WITH_WORLD(test_the_monitor_hears_what_it_missed),
 		WITH_WORLD(test_events_go_to_all_and_resets_are_rationed),
 		WITH_WORLD(test_there_is_an_end_to_clients),

@@ -37,7 +37,10 @@ static int do_cont(void *self, struct err *err)
 
 static int do_reset(void *self, struct err *err)
 {
-	return note(self, "reset", err);
+	struct qmp_world *w = self;
+	int rc = note(w, "reset", err);
+
+	return rc == 0 && w->reset_is_end ? 1 : rc;
 }
 
 /* What is plugged is closed, as the machine would own it. */
@@ -68,6 +71,11 @@ static int do_unplug(void *self, const char *id, struct err *err)
 	return note(self, what, err);
 }
 
+static bool console_has_client(void *self UNUSED, const char *chardev)
+{
+	return !strcmp(chardev, "talking");
+}
+
 static bool has_iothread(void *self UNUSED, const char *id)
 {
 	return !strcmp(id, "io0");
@@ -79,10 +87,11 @@ static bool look(void *self UNUSED, size_t idx, struct machine_slot *out)
 		{.kind = DEVICE_RNG, .id = "rng", .iothread = ""},
 		{.kind = DEVICE_BLK,
 		 .id = "root",
-		 .iothread = "",
+		 .iothread = "io0",
 		 .tid = 7,
 		 .blk = {.read = {1, 2, 3, 4, 5}, .written_end_bytes = 6}},
 		{.kind = DEVICE_BLK, .id = "", .iothread = "", .tid = 8, .spare = true},
+		{.kind = DEVICE_NET, .id = "nic", .iothread = "io0", .tid = 9},
 	};
 
 	if (idx >= ARRAY_SIZE(slots))
@@ -123,6 +132,7 @@ int qmp_world_setup(void **state)
 						  .start_times = start_times,
 						  .plug = do_plug,
 						  .unplug = do_unplug,
+						  .console_has_client = console_has_client,
 						  .has_iothread = has_iothread,
 						  .look = look,
 						  .vcpu_tid = tid_of_vcpu};
@@ -170,7 +180,7 @@ static int connect_to(struct qmp_world *w)
 	assert_int_equal(listen(listener, 1), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
 	assert_int_equal(connect(client, (const struct sockaddr *)&addr, len), 0);
-	assert_int_equal(qmp_add_listener(w->qmp, listener, &err), 0);
+	assert_int_equal(qmp_add_listener(w->qmp, listener, "mon", &err), 0);
 	assert_int_equal(loop_step(w->loop, 0, &err), 0);
 	return client;
 }

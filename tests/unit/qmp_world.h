@@ -18,8 +18,9 @@ struct qmp_world {
 	int fail_with;    /* errno of the next call that can fail; 0: it works */
 	bool agent;       /* the guest has one */
 	bool not_entered; /* no vCPU has run yet */
-	bool closed;      /* the monitor's client has gone */
-	char *text;       /* what the last qmp_world_hear heard */
+	bool reset_is_end;
+	bool closed; /* the monitor's client has gone */
+	char *text;  /* what the last qmp_world_hear heard */
 };
 
 int qmp_world_setup(void **state);

@@ -178,6 +178,21 @@ static int open_ports(struct console *c, const struct dev_console_params *p, str
 	return rc;
 }
 
+uint32_t dev_console_clients(struct virtio_dev *dev)
+{
+	const struct console *c = virtio_self(dev);
+	uint32_t clients = 0;
+
+	virtio_lock(dev);
+	for (size_t i = 0; i < ARRAY_SIZE(c->ports); i++) {
+		const struct console_host *h = &c->ports[i].host;
+
+		clients |= (uint32_t)(h->listener && h->fd >= 0) << i;
+	}
+	virtio_unlock(dev);
+	return clients;
+}
+
 int dev_console_create(const struct dev_console_params *p, struct gmem *mem, struct loop *loop,
 		       struct virtio_dev **out, struct err *err)
 {

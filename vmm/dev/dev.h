@@ -127,5 +127,7 @@ struct dev_console_params {
 };
 int dev_console_create(const struct dev_console_params *p, struct gmem *mem, struct loop *loop,
 		       struct virtio_dev **out, struct err *err) MUST_CHECK;
+/* The ports, a bit each by number, at whose socket there is a client. */
+uint32_t dev_console_clients(struct virtio_dev *dev);
 
 #endif

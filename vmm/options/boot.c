@@ -67,6 +67,7 @@ static int parse_freeze(struct options *o, const char *arg UNUSED, struct err *e
 static int parse_no_reboot(struct options *o, const char *arg UNUSED, struct err *err UNUSED)
 {
 	o->reboot = false;
+	o->no_reset = true;
 	return 0;
 }
 
@@ -76,6 +77,7 @@ static int parse_action(struct options *o, const char *arg, struct err *err)
 		return err_say(err, EINVAL, "-action %s: reboot=reset or reboot=shutdown is needed",
 			       arg);
 	o->reboot = !strcmp(arg, "reboot=reset");
+	o->no_reset = !o->reboot;
 	return 0;
 }
 

@@ -26,7 +26,7 @@
 struct qmp_client {
 	struct qmp *qmp;
 	int fd;
-	bool monitor;
+	const char *chardev; /* NULL: the monitor */
 	bool negotiated;
 	bool closing;  /* said something that cannot be read on */
 	bool skipping; /* to the end of a line that was no JSON */
@@ -176,10 +176,15 @@ static void take_text(struct qmp_client *c)
 	qmp_dispatch(c->qmp, c, request);
 }
 
+bool qmp_client_is_monitor(const struct qmp_client *c)
+{
+	return !c->chardev;
+}
+
 static void end_client(struct qmp_client *c)
 {
 	struct qmp *qmp = c->qmp;
-	bool monitor = c->monitor;
+	bool monitor = qmp_client_is_monitor(c);
 
 	for (size_t i = 0; i < QMP_MAX_CLIENTS; i++) {
 		if (qmp->clients[i] == c)
@@ -248,11 +253,6 @@ void qmp_client_negotiate(struct qmp_client *c)
 	c->negotiated = true;
 }
 
-bool qmp_client_is_monitor(const struct qmp_client *c)
-{
-	return c->monitor;
-}
-
 struct qmp_fds *qmp_client_fds(struct qmp_client *c)
 {
 	return &c->fds;
@@ -286,7 +286,18 @@ static struct qmp_client **free_place(struct qmp *qmp)
 	return NULL;
 }
 
-int qmp_client_create(struct qmp *qmp, int fd, bool monitor, struct err *err)
+bool qmp_has_client(const struct qmp *qmp, const char *chardev)
+{
+	for (size_t i = 0; i < QMP_MAX_CLIENTS; i++) {
+		const struct qmp_client *c = qmp->clients[i];
+
+		if (c && c->chardev && !strcmp(c->chardev, chardev))
+			return true;
+	}
+	return false;
+}
+
+int qmp_client_create(struct qmp *qmp, int fd, const char *chardev, struct err *err)
 {
 	CLEANUP(own_qmp_client_destroy) struct qmp_client *c = calloc(1, sizeof(*c));
 	struct qmp_client **place = free_place(qmp);
@@ -298,7 +309,7 @@ int qmp_client_create(struct qmp *qmp, int fd, bool monitor, struct err *err)
 		return err_set(err, ENOMEM, "QMP client");
 	c->qmp = qmp;
 	c->fd = -1;
-	c->monitor = monitor;
+	c->chardev = chardev;
 	c->out.max_bytes = MAX_OUT_BYTES;
 	c->allowed = BURST_COMMANDS;
 	c->counted_ms = now_ms();

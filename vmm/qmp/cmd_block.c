@@ -74,6 +74,16 @@ static int check_fixed(struct json_object *o, bool readonly, struct err *err)
 	return 0;
 }
 
+static int check_cache(const struct form *f, struct err *err)
+{
+	if (!wants_cache(f, "no-flush"))
+		return 0;
+	return err_say(
+		err, ENOTSUP,
+		"blockdev-add: 'cache.no-flush': what the guest flushes is on the disk then: "
+		"false");
+}
+
 /* The file's own name leads nowhere, but nothing else may go by it. */
 static int check_name(const struct backends *b, const struct form *f, struct err *err)
 {
@@ -124,6 +134,8 @@ int qmp_blockdev_add(struct qmp_call *call, struct err *err)
 	rc = check_fixed(f.args, params.readonly, err);
 	if (rc == 0)
 		rc = check_fixed(f.part, params.readonly, err);
+	if (rc == 0)
+		rc = check_cache(&f, err);
 	if (rc == 0)
 		rc = check_name(backends, &f, err);
 	if (rc == 0)

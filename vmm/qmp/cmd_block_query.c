@@ -52,6 +52,12 @@ static void put_inserted(struct json_object *o, const struct backend *drive)
 	qj_put_int(image, "virtual-size", size_of(drive->fd));
 }
 
+/* QEMU's device: what -drive gives a name to; a drive of blockdev-add has none, only that of its node. */
+static void put_device(struct json_object *o, const struct backend *drive)
+{
+	qj_put_str(o, "device", drive && drive->from_start ? drive->id : "");
+}
+
 int qmp_query_block(struct qmp_call *call, struct err *err UNUSED)
 {
 	const struct backends *b = call->qmp->engine.backends;
@@ -64,7 +70,7 @@ int qmp_query_block(struct qmp_call *call, struct err *err UNUSED)
 		if (drive->kind != BACKEND_DRIVE)
 			continue;
 		o = qj_append_object(call->ret);
-		qj_put_str(o, "device", "");
+		put_device(o, drive);
 		if (drive->user[0])
 			qj_put_str(o, "qdev", drive->user);
 		qj_put_str(o, "type", "unknown");
@@ -137,7 +143,7 @@ static void list_devices(const struct qmp_engine *engine, struct json_object *li
 			continue;
 		drive = drive_of(engine->backends, slot.id);
 		o = qj_append_object(list);
-		qj_put_str(o, "device", "");
+		put_device(o, drive);
 		qj_put_str(o, "qdev", slot.id);
 		if (drive)
 			qj_put_str(o, "node-name", drive->id);
@@ -184,28 +190,43 @@ int qmp_query_blockstats(struct qmp_call *call, struct err *err UNUSED)
 	return 0;
 }
 
-/* Each device that has a thread has one of its own, by the device's name; an empty slot's goes by its number. */
+static bool is_listed(struct json_object *list, const char *id)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		if (!strcmp(qj_str(json_object_array_get_idx(list, i), "id"), id))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Each device that has a thread has one of its own. It goes by the object's name that the device was given, if it is the first
+ * that was, else by the device's, and an empty slot's by its number.
+ */
 int qmp_query_iothreads(struct qmp_call *call, struct err *err UNUSED)
 {
+	static const char *const polling[] = {"poll-max-ns", "poll-grow", "poll-shrink",
+					      "aio-max-batch"};
 	const struct qmp_engine *engine = &call->qmp->engine;
 	struct machine_slot slot;
 
 	call->ret = json_object_new_array();
 	for (size_t i = 0; engine->ops->look(engine->self, i, &slot); i++) {
 		struct json_object *o;
+		const char *id = slot.iothread;
 		char place[32];
 
 		if (slot.tid == 0)
 			continue;
 		(void)snprintf(place, sizeof(place), "slot%zu", i);
+		if (!*id || is_listed(call->ret, id))
+			id = slot.id[0] ? slot.id : place;
 		o = qj_append_object(call->ret);
-		qj_put_str(o, "id", slot.id[0] ? slot.id : place);
+		qj_put_str(o, "id", id);
 		qj_put_int(o, "thread-id", slot.tid);
 		/* It sleeps until something comes. */
-		qj_put_int(o, "poll-max-ns", 0);
-		qj_put_int(o, "poll-grow", 0);
-		qj_put_int(o, "poll-shrink", 0);
-		qj_put_int(o, "aio-max-batch", 0);
+		for (size_t k = 0; k < ARRAY_SIZE(polling); k++)
+			qj_put_int(o, polling[k], 0);
 	}
 	return 0;
 }

@@ -66,6 +66,26 @@ int qmp_chardev_remove(struct qmp_call *call, struct err *err)
 	return backends_remove(backends, chardev, err);
 }
 
+/* As QEMU writes it: the kind alone, but of a socket where it is and whether nobody has come. */
+static void put_filename(const struct qmp_call *call, struct json_object *o,
+			 const struct backend *b)
+{
+	const struct qmp_engine *engine = &call->qmp->engine;
+	char name[512];
+
+	if (strcmp(b->type, "socket") != 0) {
+		qj_put_str(o, "filename", b->type);
+		return;
+	}
+	(void)snprintf(name, sizeof(name), "%sunix:%s,server=on",
+		       qmp_has_client(call->qmp, b->id) ||
+				       engine->ops->console_has_client(engine->self, b->id)
+			       ? ""
+			       : "disconnected:",
+		       b->file);
+	qj_put_str(o, "filename", name);
+}
+
 int qmp_query_chardev(struct qmp_call *call, struct err *err UNUSED)
 {
 	const struct backends *b = call->qmp->engine.backends;
@@ -73,15 +93,12 @@ int qmp_query_chardev(struct qmp_call *call, struct err *err UNUSED)
 	call->ret = json_object_new_array();
 	for (size_t i = 0; i < b->n; i++) {
 		struct json_object *o;
-		char name[512];
 
 		if (b->list[i]->kind != BACKEND_CHARDEV)
 			continue;
-		(void)snprintf(name, sizeof(name), "%s%s%s", b->list[i]->type,
-			       b->list[i]->file[0] ? ":" : "", b->list[i]->file);
 		o = qj_append_object(call->ret);
 		qj_put_str(o, "label", b->list[i]->id);
-		qj_put_str(o, "filename", name);
+		put_filename(call, o, b->list[i]);
 		qj_put_bool(o, "frontend-open", b->list[i]->user[0] != '\0');
 	}
 	return 0;

@@ -64,7 +64,8 @@ int qmp_system_reset(struct qmp_call *call, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	qmp_was_reset(qmp, false);
+	if (rc == 0)
+		qmp_was_reset(qmp, false);
 	return 0;
 }
 
@@ -77,6 +78,7 @@ int qmp_system_powerdown(struct qmp_call *call, struct err *err)
 			err, ENOTSUP,
 			"the machine has no power button, and no agent of Nacre runs in this guest "
 			"that could be asked: shut it down from inside, or use quit");
+	qmp->powering_down = true;
 	qmp_emit(qmp, "POWERDOWN", NULL);
 	return 0;
 }

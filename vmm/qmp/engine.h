@@ -23,6 +23,7 @@ struct qmp_engine_ops {
 	/* Take the vCPUs out of the guest, and let them in again. Also what was never in it yet. */
 	int (*stop)(void *self, struct err *err);
 	int (*cont)(void *self, struct err *err);
+	/* 1: the engine ends instead, soon after the return. */
 	int (*reset)(void *self, struct err *err);
 	/* Ends the engine, soon after the return. */
 	void (*quit)(void *self);
@@ -32,6 +33,8 @@ struct qmp_engine_ops {
 	/* machine_plug and machine_unplug of vmm/machine.h. */
 	int (*plug)(void *self, struct machine_device *device, int addr, struct err *err);
 	int (*unplug)(void *self, const char *id, struct err *err);
+	/* Is there a client at the socket of the console with that chardev? */
+	bool (*console_has_client)(void *self, const char *chardev);
 	/* Has the user made an iothread of that name? */
 	bool (*has_iothread)(void *self, const char *id);
 	/* machine_look */

@@ -52,21 +52,25 @@ struct qmp_plugged {
 
 #define QMP_START_PHASES 14
 
+struct qmp_listener {
+	struct qmp *qmp;
+	const char *chardev;
+	int fd;
+	struct listener *listener;
+};
+
 struct qmp {
 	struct loop *loop;
 	struct qmp_engine engine;
 	enum qmp_state state;
-	bool started; /* the guest has run */
-	uint64_t told_us
-		[QMP_START_PHASES]; /* by the monitor, of those phases that are its own; 0: not yet */
+	bool started;       /* the guest has run */
+	bool powering_down; /* by system_powerdown: a reset is how the agent ends the guest */
+	uint64_t told_us[QMP_START_PHASES]; /* by the monitor, its own phases; 0: not yet */
 	struct qmp_plugged plugged[QMP_MAX_PLUGGED];
 	size_t nplugged;
 	unsigned int unnamed; /* devices that came without an id, ever */
 	struct qmp_client *clients[QMP_MAX_CLIENTS];
-	struct {
-		int fd;
-		struct listener *listener;
-	} listeners[QMP_MAX_LISTENERS];
+	struct qmp_listener listeners[QMP_MAX_LISTENERS];
 	size_t nlisteners;
 	struct qmp_held_event *held; /* one for each of qmp_events */
 	void (*on_monitor_close)(void *arg);
@@ -74,8 +78,13 @@ struct qmp {
 };
 
 /* --- client.c --------------------------------------------------------------------------------------------------- */
-/* Takes a place in qmp->clients and sends the greeting. `fd` is the client's from success on. */
-int qmp_client_create(struct qmp *qmp, int fd, bool monitor, struct err *err) MUST_CHECK;
+/*
+ * Takes a place in qmp->clients and sends the greeting. `fd` is the client's from success on. `chardev` is whose listener it
+ * came by; NULL: it is the monitor.
+ */
+int qmp_client_create(struct qmp *qmp, int fd, const char *chardev, struct err *err) MUST_CHECK;
+/* Is a client of that listener there? */
+bool qmp_has_client(const struct qmp *qmp, const char *chardev);
 void qmp_client_destroy(struct qmp_client *client);
 bool qmp_client_negotiated(const struct qmp_client *client);
 void qmp_client_negotiate(struct qmp_client *client);

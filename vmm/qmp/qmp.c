@@ -82,17 +82,18 @@ void qmp_destroy(struct qmp *qmp)
 
 static void on_connection(void *arg, int fd)
 {
-	struct qmp *qmp = arg;
+	const struct qmp_listener *l = arg;
 	struct err err = ERR_INIT;
 
-	if (qmp_client_create(qmp, fd, false, &err) == 0)
+	if (qmp_client_create(l->qmp, fd, l->chardev, &err) == 0)
 		return;
 	log_warn("a QMP client was turned away: %s", err.text);
 	(void)close(fd);
 }
 
-int qmp_add_listener(struct qmp *qmp, int fd, struct err *err)
+int qmp_add_listener(struct qmp *qmp, int fd, const char *chardev, struct err *err)
 {
+	struct qmp_listener *l = &qmp->listeners[qmp->nlisteners];
 	int rc;
 
 	if (qmp->nlisteners == QMP_MAX_LISTENERS)
@@ -100,11 +101,13 @@ int qmp_add_listener(struct qmp *qmp, int fd, struct err *err)
 	rc = fd_set_nonblock(fd, true);
 	if (rc < 0)
 		return err_set(err, -rc, "QMP");
-	rc = listener_create(qmp->loop, fd, on_connection, qmp,
-			     &qmp->listeners[qmp->nlisteners].listener, err);
+	l->qmp = qmp;
+	l->chardev = chardev;
+	rc = listener_create(qmp->loop, fd, on_connection, l, &l->listener, err);
 	if (rc < 0)
 		return rc;
-	qmp->listeners[qmp->nlisteners++].fd = fd;
+	l->fd = fd;
+	qmp->nlisteners++;
 	return 0;
 }
 
@@ -113,7 +116,7 @@ int qmp_add_monitor(struct qmp *qmp, int fd, void (*on_close)(void *arg), void *
 {
 	qmp->on_monitor_close = on_close;
 	qmp->monitor_arg = arg;
-	return qmp_client_create(qmp, fd, true, err);
+	return qmp_client_create(qmp, fd, NULL, err);
 }
 
 void qmp_started(struct qmp *qmp)
@@ -134,11 +137,19 @@ static struct json_object *cause_data(enum qmp_cause cause)
 
 void qmp_was_reset(struct qmp *qmp, bool by_guest)
 {
+	qmp->powering_down = false;
 	qmp_emit(qmp, "RESET", cause_data(by_guest ? QMP_GUEST_RESET : QMP_HOST_RESET));
+}
+
+bool qmp_wants_end(const struct qmp *qmp)
+{
+	return qmp->powering_down;
 }
 
 void qmp_ended(struct qmp *qmp, enum qmp_cause cause, const char *crash)
 {
+	if (cause == QMP_GUEST_RESET && qmp->powering_down)
+		cause = QMP_GUEST_SHUTDOWN;
 	qmp->state = QMP_SHUTDOWN;
 	if (crash) {
 		struct json_object *data = json_object_new_object();

@@ -52,8 +52,8 @@ int qmp_create(struct loop *loop, const struct qmp_engine *engine, struct qmp **
 void qmp_destroy(struct qmp *qmp);
 DEFINE_OWNER(qmp_destroy, struct qmp)
 
-/* Serves the clients of a listening unix socket, which is the server's from success on. */
-int qmp_add_listener(struct qmp *qmp, int fd, struct err *err) MUST_CHECK;
+/* Serves the clients of a listening unix socket, which is the server's from success on. The chardev's name is lent for good. */
+int qmp_add_listener(struct qmp *qmp, int fd, const char *chardev, struct err *err) MUST_CHECK;
 /*
  * Serves one client on a connected unix socket, which is the server's from success on. It is the monitor: it may
  * negotiate as late as it likes and still hears that the guest runs, and when it closes, `on_close` is called, once.
@@ -65,6 +65,8 @@ int qmp_add_monitor(struct qmp *qmp, int fd, void (*on_close)(void *arg), void *
 void qmp_started(struct qmp *qmp);
 /* The machine was reset: RESET. */
 void qmp_was_reset(struct qmp *qmp, bool by_guest);
+/* A reset by the guest is the end it was asked for by system_powerdown. */
+bool qmp_wants_end(const struct qmp *qmp);
 /* The end: GUEST_CRASHED when `crash` says why, then SHUTDOWN. */
 void qmp_ended(struct qmp *qmp, enum qmp_cause cause, const char *crash);
 /* Writes out what clients are still to hear, for at most `timeout_ms`. The loop does not run any more. */
