@@ -49,6 +49,10 @@ drive() { # CASE [FILE]
 	drive crash
 }
 
+@test "kernel, initramfs, disk and consoles can be descriptors, through a reset" {
+	drive by_descriptor
+}
+
 @test "with -no-reboot a reset by QMP is the end" {
 	drive reset_is_end
 }

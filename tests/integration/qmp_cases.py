@@ -10,7 +10,7 @@ import time
 
 from qemu.qmp import QMPClient
 from qemu.qmp.qmp_client import ExecuteError
-from qmp_guest import DEADLINE_S, Guest, Heard
+from qmp_guest import DEADLINE_S, KERNEL, VMM, Guest, Heard, make_initramfs
 from qmp_required import REQUIRED, lacking
 
 HOTPLUG = ("-machine", "type=microvm,dump-guest-core=off,hotplug-blk=8,hotplug-net=3")
@@ -369,6 +369,47 @@ async def crash():
             assert await guest.status() == 0
 
 
+async def read_pipe(fd):
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", buffering=0))
+    return reader
+
+
+def by_descriptor_options(fds):
+    """Kernel, initramfs, disk, console and the file of another console, all by names of sets."""
+    kernel, initrd, image, console, out = (f"/dev/fdset/{i}" for i in range(5))
+    sets = [word for i, fd in enumerate(fds) for word in ("-add-fd", f"fd={fd},set={i}")]
+    return [VMM, "-kernel", kernel, "-initrd", initrd, "-m", "128", "-append", "quiet",
+            "-serial", f"file:{console}", "-drive", f"id=d,file={image}", "-device", "virtio-blk-device,drive=d",
+            "-device", "virtio-serial-device", "-chardev", f"file,id=c,path={out}", "-device", "virtconsole,chardev=c",
+            *sets]
+
+
+async def by_descriptor():
+    """What the command line names can be a descriptor, and is there after a reset, when the names are gone."""
+    with tempfile.TemporaryDirectory(prefix="qmp.") as work, disk(1 << 20) as file:
+        file.write(b"by descriptor\n")
+        file.flush()
+        initrd = make_initramfs(work, "read -r words </dev/vda; echo \"read $words\"; echo to the file >/dev/hvc0")
+        out, console = os.pipe()
+        fds = (os.open(KERNEL, os.O_RDONLY), os.open(initrd, os.O_RDONLY), file.fileno(), console,
+               os.open(f"{work}/out", os.O_WRONLY | os.O_CREAT))
+        guest = Guest(pass_fds=fds)
+        guest.command = by_descriptor_options(fds) + ["-qmp", f"unix:{guest.socket},server,nowait"]
+        async with guest:
+            os.close(console)
+            os.unlink(initrd)
+            guest.talks = await read_pipe(out)
+            client = await guest.client()
+            for _ in range(2):
+                await guest.until("read by descriptor")
+                await guest.until("guest-ready")
+                await client.execute("system_reset")
+        with open(f"{work}/out", "rb") as written:
+            assert written.read() == 2 * b"to the file\r\n"
+
+
 async def reset_is_end():
     """What -no-reboot says of the guest's resets holds for system_reset, too; without it, a guest that runs not yet is as new."""
     for options, reason in ((("-no-reboot",), "host-qmp-system-reset"), ((), "host-qmp-quit")):
@@ -437,8 +478,8 @@ async def many():
         file.close()
 
 
-CASES = {case.__name__: case for case in (every_command, consoles, clients, stillness, monitor, crash, reset_is_end, reboot,
-                                        many)}
+CASES = {case.__name__: case for case in (every_command, consoles, clients, stillness, monitor, crash, by_descriptor, reset_is_end,
+                                        reboot, many)}
 
 if __name__ == "__main__":
     asyncio.run(CASES[sys.argv[1]]())

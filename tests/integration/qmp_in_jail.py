@@ -80,6 +80,17 @@ def network(q):
     q.refused("netdev_add", **{"type": "tap", "id": "nx", "ifname": "nacre-none"})
 
 
+def chardevs(q):
+    q.do("chardev-add", id="c1", backend={"type": "null", "data": {}})
+    q.do("chardev-remove", id="c1")
+    null = os.open("/dev/null", os.O_WRONLY)
+    q.do("add-fd", null, **{"fdset-id": 6})
+    q.do("chardev-add", id="c2", backend={"type": "file", "data": {"out": "/dev/fdset/6"}})
+    q.do("chardev-remove", id="c2")
+    answer = q.refused("chardev-add", id="c3", backend={"type": "file", "data": {"out": "/dev/null"}})
+    assert "is in its jail and opens nothing" in answer, answer
+
+
 def threads(q):
     """The host knows them by the numbers that are given."""
     for key, name, found in (("thread_id", "CPU", q.do("query-cpus")), ("thread-id", "CPU", q.do("query-cpus-fast")),
@@ -101,8 +112,7 @@ def main():
     q.do("cont")
     disks(q, sys.argv[2])
     network(q)
-    q.do("chardev-add", id="c1", backend={"type": "null", "data": {}})
-    q.do("chardev-remove", id="c1")
+    chardevs(q)
     q.refused("system_powerdown")
     q.do("stop")
     q.do("system_reset")
