@@ -199,12 +199,24 @@ static void test_mounts_after_the_seal(void **state)
 
 #define WITH(option) (const char *const[]){option}, 1
 
+struct mount_case {
+	struct rootfs_mount m;
+	bool good;
+};
+
+static void expect_mounts(struct broker_policy *p, const struct mount_case *cases, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct err err = ERR_INIT;
+
+		if ((broker_policy_mounts(p, &cases[i].m, 1, &err) == 0) != cases[i].good)
+			fail_msg("%s %s: %s", cases[i].m.type, cases[i].m.source, err.text);
+	}
+}
+
 static void test_sources_after_the_seal(void **state)
 {
-	const struct {
-		struct rootfs_mount m;
-		bool good;
-	} cases[] = {
+	const struct mount_case cases[] = {
 		{{"bind", S "5/fs", "", NULL, 0}, true},
 		{{"bind", S "5/fs", "", WITH("rbind")}, true},
 		{{"bind", S "5/fs", "", WITH("bind")}, true},
@@ -246,12 +258,7 @@ static void test_sources_after_the_seal(void **state)
 	(void)state;
 	assert_int_equal(broker_policy_mounts(&p, &early, 1, &early_err), 0);
 	learn(&p);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct err err = ERR_INIT;
-
-		if ((broker_policy_mounts(&p, &cases[i].m, 1, &err) == 0) != cases[i].good)
-			fail_msg("%s %s: %s", cases[i].m.type, cases[i].m.source, err.text);
-	}
+	expect_mounts(&p, cases, ARRAY_SIZE(cases));
 	broker_policy_done(&p);
 }
 
@@ -264,10 +271,7 @@ static void test_devices_after_the_seal(void **state)
 		{"btrfs", "/dev/vdc", "", WITH("subvolid=300")},
 		{"zfs", "tank/c/7", "", NULL, 0},
 	};
-	const struct {
-		struct rootfs_mount m;
-		bool good;
-	} cases[] = {
+	const struct mount_case cases[] = {
 		{{"xfs", "/dev/mapper/pool-snap-12", "", WITH("nouuid")}, true},
 		{{"xfs", "/dev/mapper/pool-snap-12", "", WITH("ro")}, true},
 		{{"ext4", "/dev/vdb1", "", NULL, 0}, true},
@@ -288,12 +292,7 @@ static void test_devices_after_the_seal(void **state)
 	(void)state;
 	assert_int_equal(broker_policy_mounts(&p, early, ARRAY_SIZE(early), &early_err), 0);
 	learn(&p);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct err err = ERR_INIT;
-
-		if ((broker_policy_mounts(&p, &cases[i].m, 1, &err) == 0) != cases[i].good)
-			fail_msg("%s %s: %s", cases[i].m.type, cases[i].m.source, err.text);
-	}
+	expect_mounts(&p, cases, ARRAY_SIZE(cases));
 	broker_policy_done(&p);
 }
 
