@@ -118,7 +118,7 @@ static void test_lost_output_is_logged(void **state)
 
 	world_start(w, world_container(w)->init);
 	log_init(log, LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
-	ttrpc_reply(world_take(w, WAIT), "\x30\x01", 2);
+	ttrpc_reply(world_take(w, WAIT), "\x28\x01", 2);
 	world_settle(w);
 	log_init(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
 	assert_true(pread(log, text, sizeof(text) - 1, 0) >= 0);
