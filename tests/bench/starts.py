@@ -1,6 +1,9 @@
 # How long a start takes: exec of the monitor to the guest's first instruction, and to the end of a guest whose init ends at
 # once.
 #
+# Making a VM and taking it apart wait for grace periods of the host's kernel, which end at its ticks: a figure would jump by a
+# whole tick with the moment it began at. So the samples of a subject begin at as many places between two ticks.
+#
 # The first instruction is seen from outside, alike for every monitor: the kernel's trace events sched_process_exec and
 # kvm_entry, of one process and its children, with the clock of both.
 
@@ -12,6 +15,23 @@ import monitors
 
 TRACING = "/sys/kernel/tracing"
 EVENT = re.compile(r"\s(\d+)\.(\d{6}): (\w+):")
+
+
+TICK_NS = 4000000  # CONFIG_HZ=250, Debian's
+PHASES = 5         # as many as rows.py has samples
+
+
+class Phases:
+    """Waits for the next place between two ticks."""
+
+    def __init__(self):
+        self.next = 0
+
+    def wait(self):
+        begin = self.next * TICK_NS // PHASES
+        self.next = (self.next + 1) % PHASES
+        while (time.monotonic_ns() - begin) % TICK_NS > 20000:
+            pass
 
 
 def spawn(argv):
@@ -65,8 +85,11 @@ class Tracer:
 
 
 def first_entry(argv):
+    phases = Phases()
+
     def measure(tracer):
         tracer.restart()
+        phases.wait()
         pid = spawn(argv)
         wait(pid, argv)
         return {"entry": (tracer.first_us("kvm_entry") -
@@ -75,7 +98,10 @@ def first_entry(argv):
 
 
 def whole(argv):
+    phases = Phases()
+
     def measure(_):
+        phases.wait()
         start = time.monotonic_ns()
         wait(spawn(argv), argv)
         return {"whole": (time.monotonic_ns() - start) / 1e6}
