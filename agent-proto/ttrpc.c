@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "agent-proto/ttrpc_conn.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/own.h"
 
@@ -26,7 +27,7 @@ void conn_arm(struct ttrpc_conn *conn)
 		return;
 
 	uint64_t deadline_ms = conn_next_deadline_ms(conn);
-	uint64_t now_ms = conn_now_ms();
+	uint64_t now_ms = clock_now_ms();
 	if (conn->failed)
 		after_ms = 1;
 	else if (deadline_ms)

@@ -11,6 +11,7 @@
 
 #include "agent-proto/ttrpc_conn.h"
 #include "agent-proto/ttrpc_wire.pb-c.h"
+#include "base/clock.h"
 #include "base/own.h"
 
 /* Waits until `events`, or the deadline (0: none). 0 or -errno. */
@@ -21,7 +22,7 @@ static int wait_for(int fd, short events, uint64_t deadline_ms)
 		int wait_ms = -1;
 
 		if (deadline_ms) {
-			uint64_t now_ms = conn_now_ms();
+			uint64_t now_ms = clock_now_ms();
 			if (now_ms >= deadline_ms)
 				return -ETIMEDOUT;
 			wait_ms = (int)(deadline_ms - now_ms);
@@ -135,7 +136,7 @@ int ttrpc_call_blocking(int fd, uint32_t *next_stream_id, const char *service, c
 					    .method = method,
 					    .timeout_ms =
 						    timeout_ms > 0 ? (uint32_t)timeout_ms : 0};
-	uint64_t deadline_ms = timeout_ms > 0 ? conn_now_ms() + (uint64_t)timeout_ms : 0;
+	uint64_t deadline_ms = timeout_ms > 0 ? clock_now_ms() + (uint64_t)timeout_ms : 0;
 	AUTO_FREE struct ttrpc_frame *frame = NULL;
 	struct ttrpc_reader reader = {0};
 

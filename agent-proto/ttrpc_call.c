@@ -4,18 +4,10 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "agent-proto/ttrpc_conn.h"
 #include "agent-proto/ttrpc_wire.pb-c.h"
-
-uint64_t conn_now_ms(void)
-{
-	struct timespec ts = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
+#include "base/clock.h"
 
 uint64_t conn_next_deadline_ms(const struct ttrpc_conn *conn)
 {
@@ -55,7 +47,7 @@ static struct ttrpc_pending *first_expired(struct ttrpc_conn *conn, uint64_t now
 
 void conn_expire_calls(struct ttrpc_conn *conn)
 {
-	uint64_t now_ms = conn_now_ms();
+	uint64_t now_ms = clock_now_ms();
 	struct ttrpc_pending *p = NULL;
 
 	/* From the front each time: the function called may have taken any other call away. */
@@ -136,7 +128,7 @@ static int start_call(struct ttrpc_conn *conn, const struct ttrpc_request_words 
 	*p = (struct ttrpc_pending){
 		.stream = words->stream,
 		.timeout_ms = words->timeout_ms,
-		.deadline_ms = words->timeout_ms ? conn_now_ms() + words->timeout_ms : 0,
+		.deadline_ms = words->timeout_ms ? clock_now_ms() + words->timeout_ms : 0,
 		.fn = fn,
 		.arg = arg,
 	};

@@ -85,6 +85,5 @@ void conn_fail_calls(struct ttrpc_conn *conn);
 /* 0: no deadline. */
 uint64_t conn_next_deadline_ms(const struct ttrpc_conn *conn);
 void conn_expire_calls(struct ttrpc_conn *conn);
-uint64_t conn_now_ms(void);
 
 #endif

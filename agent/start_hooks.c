@@ -8,23 +8,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "base/spawn.h"
 #include "config/oci_state.h"
 
 /* All of them together: less than the host waits for the answer to a start. */
 #define HOOKS_MAX_S 20
-
-static int64_t now_ms(void)
-{
-	struct timespec now = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int judge(int status, struct err *err)
 {
@@ -53,17 +45,17 @@ static int await(pid_t pid, int pidfd, int64_t timeout_ms, struct err *err)
 }
 
 /* What is left of the time for all, or the hook's own timeout when that is less. */
-static int64_t timeout_of(const struct oci_hook *hook, int64_t end_ms)
+static int64_t timeout_of(const struct oci_hook *hook, uint64_t end_ms)
 {
-	int64_t left = end_ms - now_ms();
+	int64_t left = clock_ms_left(end_ms);
 
 	if (hook->timeout_s && hook->timeout_s <= HOOKS_MAX_S && hook->timeout_s * 1000 < left)
 		return hook->timeout_s * 1000;
-	return left > 0 ? left : 0;
+	return left;
 }
 
 static int run(const struct oci_spec *spec, const struct oci_hook *hook, const char *id,
-	       int64_t end_ms, struct err *err)
+	       uint64_t end_ms, struct err *err)
 {
 	const char *bundle = oci_annotation(spec, OCI_ANNOTATION_BUNDLE);
 	char *argv[] = {hook->path, NULL};
@@ -93,7 +85,7 @@ static int run(const struct oci_spec *spec, const struct oci_hook *hook, const c
 int start_hooks_run(const struct oci_spec *spec, const char *id, struct err *err)
 {
 	const struct oci_hook *hooks = spec->hooks[OCI_HOOK_START_CONTAINER];
-	const int64_t end_ms = now_ms() + HOOKS_MAX_S * 1000;
+	const uint64_t end_ms = clock_now_ms() + HOOKS_MAX_S * 1000;
 
 	for (size_t i = 0; i < spec->nhooks[OCI_HOOK_START_CONTAINER]; i++)
 		if (run(spec, &hooks[i], id, end_ms, err) < 0)

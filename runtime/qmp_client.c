@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -32,14 +32,6 @@ struct qmp_client {
 	uint64_t last_id; /* 0 is qmp_capabilities' */
 	struct strbuf line;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void call_end(struct qmp_client *c, struct qmp_call *call, const struct err *status,
 		     struct json_object *result)
@@ -86,7 +78,7 @@ static void fail_protocol(struct qmp_client *c, const char *what)
 
 static void arm(struct qmp_client *c)
 {
-	uint64_t first = c->greeting_deadline_ms, now = now_ms();
+	uint64_t first = c->greeting_deadline_ms, now = clock_now_ms();
 	struct qmp_call *call;
 
 	TAILQ_FOREACH(call, &c->calls, link)
@@ -99,7 +91,7 @@ static void arm(struct qmp_client *c)
 static void on_deadline(void *arg)
 {
 	struct qmp_client *c = arg;
-	const uint64_t now = now_ms();
+	const uint64_t now = clock_now_ms();
 	struct err why = ERR_INIT;
 	struct qmp_call *call;
 
@@ -173,7 +165,7 @@ void qmp_client_call(struct qmp_client *c, const char *command, struct json_obje
 	}
 	call->fn = fn;
 	call->arg = arg;
-	call->deadline_ms = timeout_ms ? now_ms() + timeout_ms : 0;
+	call->deadline_ms = timeout_ms ? clock_now_ms() + timeout_ms : 0;
 	TAILQ_INSERT_TAIL(&c->calls, call, link);
 	c->ncalls++;
 	arm(c);
@@ -354,7 +346,8 @@ int qmp_client_create(const struct qmp_client_params *p, struct qmp_client **out
 		rc = loop_add_fd(p->loop, p->fd, EPOLLIN, on_socket, c, &c->source, err);
 	if (rc)
 		return rc;
-	c->greeting_deadline_ms = p->greeting_timeout_ms ? now_ms() + p->greeting_timeout_ms : 0;
+	c->greeting_deadline_ms =
+		p->greeting_timeout_ms ? clock_now_ms() + p->greeting_timeout_ms : 0;
 	arm(c);
 	c->p.fd = p->fd;
 	*out = TAKE_PTR(&c);

@@ -1,8 +1,7 @@
 /* See start_record.h. One table of names feeds reading and writing. */
 #include "runtime/start_record.h"
 
-#include <time.h>
-
+#include "base/clock.h"
 #include "base/own.h"
 #include "base/str.h"
 
@@ -14,18 +13,10 @@ static const char *const phase_names[START_PHASES] = {
 	[START_CREATED] = "created", [START_STARTED] = "started",
 };
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 void start_record_mark(struct start_record *r, enum start_phase phase)
 {
 	if (!r->us[phase])
-		r->us[phase] = now_us();
+		r->us[phase] = clock_now_us();
 }
 
 void start_record_merge(struct start_record *r, struct json_object *data)
@@ -44,7 +35,7 @@ void start_record_merge(struct start_record *r, struct json_object *data)
 
 void start_record_guest(struct start_record *r, const struct guest_times *times)
 {
-	const uint64_t host_us = r->us[START_AGENT] ? r->us[START_AGENT] : now_us();
+	const uint64_t host_us = r->us[START_AGENT] ? r->us[START_AGENT] : clock_now_us();
 	const uint64_t since_us = times->now_ns / 1000;
 
 	if (!times->init_ns || times->init_ns > times->ready_ns ||

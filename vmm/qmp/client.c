@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -43,14 +43,6 @@ struct qmp_client {
 	struct qmp_fds fds;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static size_t unread(const struct qmp_client *c)
 {
 	return c->out.len - c->out_at;
@@ -64,7 +56,7 @@ static bool is_open(const struct qmp_client *c)
 
 static void refill(struct qmp_client *c)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_now_ms();
 	uint64_t earned = (now - c->counted_ms) * COMMANDS_A_SECOND / 1000;
 
 	if (earned == 0)
@@ -312,7 +304,7 @@ int qmp_client_create(struct qmp *qmp, int fd, const char *chardev, struct err *
 	c->chardev = chardev;
 	c->out.max_bytes = MAX_OUT_BYTES;
 	c->allowed = BURST_COMMANDS;
-	c->counted_ms = now_ms();
+	c->counted_ms = clock_now_ms();
 	c->parser = json_tokener_new_ex(MAX_DEPTH);
 	if (!c->parser)
 		return err_set(err, ENOMEM, "QMP client");

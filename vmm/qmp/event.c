@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 static struct json_object *new_event(const char *name, struct json_object *data)
 {
 	struct json_object *event = json_object_new_object();
@@ -30,14 +32,6 @@ static void broadcast(struct qmp *qmp, struct json_object *event)
 	}
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static size_t event_index(const char *name)
 {
 	size_t i = 0;
@@ -53,7 +47,7 @@ static void on_held_time(void *arg)
 	struct qmp_held_event *held = arg;
 	AUTO_JSON struct json_object *message = TAKE_PTR(&held->message);
 
-	held->last_ms = now_ms();
+	held->last_ms = clock_now_ms();
 	if (message)
 		broadcast(held->qmp, message);
 }
@@ -61,7 +55,7 @@ static void on_held_time(void *arg)
 /* true: the event waits, its time has not come. */
 static bool hold(struct qmp_held_event *held, unsigned int limit_ms, struct json_object *event)
 {
-	uint64_t since_ms = now_ms() - held->last_ms;
+	uint64_t since_ms = clock_now_ms() - held->last_ms;
 
 	if (held->message) {
 		own_json(&held->message);
@@ -83,7 +77,7 @@ void qmp_emit(struct qmp *qmp, const char *name, struct json_object *data)
 
 	if (qmp_events[i].limit_ms && hold(held, qmp_events[i].limit_ms, event))
 		return;
-	held->last_ms = now_ms();
+	held->last_ms = clock_now_ms();
 	broadcast(qmp, event);
 }
 

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "vmm/qmp/internal.h"
@@ -161,19 +161,11 @@ void qmp_ended(struct qmp *qmp, enum qmp_cause cause, const char *crash)
 	qmp_emit(qmp, "SHUTDOWN", cause_data(cause));
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void qmp_drain(struct qmp *qmp, int timeout_ms)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	const uint64_t deadline_ms = clock_now_ms() + (uint64_t)timeout_ms;
 
-	for (int64_t left = timeout_ms; left > 0; left = deadline - now_ms()) {
+	for (int left_ms = timeout_ms; left_ms > 0; left_ms = clock_ms_left(deadline_ms)) {
 		struct pollfd fds[QMP_MAX_CLIENTS];
 		nfds_t n = 0;
 
@@ -182,7 +174,7 @@ void qmp_drain(struct qmp *qmp, int timeout_ms)
 				continue;
 			fds[n++].events = POLLOUT;
 		}
-		if (n == 0 || poll(fds, n, (int)left) <= 0)
+		if (n == 0 || poll(fds, n, left_ms) <= 0)
 			return;
 	}
 }
