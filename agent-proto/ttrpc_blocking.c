@@ -22,10 +22,9 @@ static int wait_for(int fd, short events, uint64_t deadline_ms)
 		int wait_ms = -1;
 
 		if (deadline_ms) {
-			uint64_t now_ms = clock_now_ms();
-			if (now_ms >= deadline_ms)
+			wait_ms = clock_ms_left(deadline_ms);
+			if (wait_ms == 0)
 				return -ETIMEDOUT;
-			wait_ms = (int)(deadline_ms - now_ms);
 		}
 
 		int n = poll(&p, 1, wait_ms);
