@@ -4,12 +4,17 @@
 #include <limits.h>
 #include <time.h>
 
-uint64_t clock_now_us(void)
+uint64_t clock_now_ns(void)
 {
 	struct timespec now = {0};
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* a clock that every Linux has */
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t clock_now_us(void)
+{
+	return clock_now_ns() / 1000;
 }
 
 uint64_t clock_now_ms(void)

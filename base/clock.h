@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+uint64_t clock_now_ns(void);
 uint64_t clock_now_us(void);
 uint64_t clock_now_ms(void);
 

@@ -35,6 +35,7 @@ static void test_clock(void **state)
 
 	(void)state;
 	assert_in_range(ms, us / 1000, us / 1000 + 10000);
+	assert_in_range(clock_now_ns() / 1000, us, us + 10000000);
 	assert_int_equal(clock_ms_left(0), 0);
 	assert_int_equal(clock_ms_left(ms), 0);
 	assert_in_range(clock_ms_left(clock_now_ms() + 60000), 1, 60000);

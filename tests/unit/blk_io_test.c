@@ -19,8 +19,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "tests/unit/fake_driver.h"
 #include "vmm/dev/blk.h"
@@ -233,6 +235,34 @@ static unsigned count_used(struct fixture *f)
 	while (fake_used(&f->d, 0, &head, &len))
 		n++;
 	return n;
+}
+
+/* Each of those under way together counts its own time; what failed counts none. */
+static void test_times(void **state)
+{
+	static const uint64_t held_ns = 2000000;
+	uint64_t before_ns = clock_now_ns(), most_ns;
+	struct dev_blk_stats stats;
+	struct fixture f;
+
+	(void)state;
+	start(&f, false, UINT64_MAX);
+	f.script.hold = true;
+	f.script.fail_nth = 3;
+	(void)send(&f, VIRTIO_BLK_T_IN, 0, SECTOR, 0);
+	(void)send(&f, VIRTIO_BLK_T_IN, 8, SECTOR, 0);
+	(void)send(&f, VIRTIO_BLK_T_OUT, 16, SECTOR, 0);
+	fake_kick(&f.d, 0);
+	(void)nanosleep(&(struct timespec){.tv_nsec = (long)held_ns}, NULL);
+	f.script.hold = false;
+	reap(&f);
+	most_ns = clock_now_ns() - before_ns;
+	dev_blk_stats(f.dev, &stats);
+	assert_int_equal(stats.read.operations, 2);
+	assert_in_range(stats.read.time_ns, 2 * held_ns, 2 * most_ns);
+	assert_int_equal(stats.write.failed, 1);
+	assert_int_equal(stats.write.time_ns, 0);
+	stop(&f);
 }
 
 enum { R = VIRTIO_BLK_T_IN, W = VIRTIO_BLK_T_OUT, F = VIRTIO_BLK_T_FLUSH };
@@ -732,6 +762,7 @@ int main(void)
 		cmocka_unit_test(test_reset_waits_unlocked),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_write_through),
 	};
 

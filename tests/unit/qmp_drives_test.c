@@ -48,7 +48,7 @@ static void test_disks(void **state)
 		{EXEC("query-block"), "\"qdev\":\"b\"", false},
 		{EXEC("query-blockstats"),
 		 "\"rd_operations\":1,\"failed_rd_operations\":2,"
-		 "\"invalid_rd_operations\":5,\"rd_total_time_ns\":0,"
+		 "\"invalid_rd_operations\":5,\"rd_total_time_ns\":7,"
 		 "\"rd_bytes\":3,\"rd_merged\":4",
 		 false},
 		{EXEC("query-blockstats"), "\"wr_highest_offset\":6", false},

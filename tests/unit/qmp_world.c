@@ -89,7 +89,7 @@ static bool look(void *self UNUSED, size_t idx, struct machine_slot *out)
 		 .id = "root",
 		 .iothread = "io0",
 		 .tid = 7,
-		 .blk = {.read = {1, 2, 3, 4, 5}, .written_end_bytes = 6}},
+		 .blk = {.read = {1, 2, 3, 4, 5, 7}, .written_end_bytes = 6}},
 		{.kind = DEVICE_BLK, .id = "", .iothread = "", .tid = 8, .spare = true},
 		{.kind = DEVICE_NET, .id = "nic", .iothread = "io0", .tid = 9},
 	};

@@ -67,6 +67,7 @@ struct blk_req {
 	struct blk_req *merged;
 	struct vq_token token;
 	enum blk_want want;
+	uint64_t began_ns;
 	uint32_t epoch; /* the device's when it came: an older one is not answered */
 	bool unmap;
 	bool retried; /* ZERO: the other way */

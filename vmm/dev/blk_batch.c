@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "vmm/dev/blk.h"
 
 void blk_batch_init(struct blk *blk)
@@ -117,6 +118,7 @@ static bool enlist(struct blk *blk, const struct blk_parsed *p, const struct vq_
 	req->io.done = blk_io_done;
 	req->token = *token;
 	req->want = p->want;
+	req->began_ns = clock_now_ns();
 	req->unmap = p->unmap;
 	req->off_bytes = p->off_bytes;
 	req->len_bytes = req->left_bytes = p->len_bytes;

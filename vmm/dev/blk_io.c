@@ -34,6 +34,7 @@ static void count(struct dev_blk_stats *s, const struct blk_req *req, uint8_t st
 		return;
 	}
 	c->operations++;
+	c->time_ns += clock_now_ns() - req->began_ns;
 	c->bytes += req->len_bytes;
 	if (c == &s->write && end_bytes > s->written_end_bytes)
 		s->written_end_bytes = end_bytes;

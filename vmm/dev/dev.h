@@ -52,6 +52,7 @@ struct dev_blk_count {
 	uint64_t bytes;
 	uint64_t merged;  /* went along with the one before, of the operations and the failed */
 	uint64_t invalid; /* refused before anything was tried: none of either */
+	uint64_t time_ns; /* of the operations, each from the ring to its answer */
 };
 /* Since the device was made; zeros are counted as writes. */
 struct dev_blk_stats {
