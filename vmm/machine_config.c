@@ -34,6 +34,17 @@ static int open_fds(const struct options *o, struct backends *b, struct err *err
 	return rc;
 }
 
+int machine_config_open_early(const struct options *o, const char *path, int flags,
+			      const char *what, int *out, struct err *err)
+{
+	struct fdsets lent = {0};
+
+	for (; lent.n < o->nfds; lent.n++)
+		lent.fds[lent.n] =
+			(struct fdset_fd){.set = o->fds[lent.n].set, .fd = (int)o->fds[lent.n].fd};
+	return open_path(&lent, path, flags, what, out, err);
+}
+
 static int open_drives(const struct options *o, struct backends *b, struct err *err)
 {
 	int rc = 0;

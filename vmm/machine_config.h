@@ -19,6 +19,12 @@
  */
 int machine_config_open(const struct options *options, struct backends *backends,
 			struct machine_config *out, struct err *err) MUST_CHECK;
+/*
+ * A file that is wanted before the back ends are there, for -D and -pidfile. A set's descriptor is duplicated, not taken
+ * over.
+ */
+int machine_config_open_early(const struct options *options, const char *path, int flags,
+			      const char *what, int *out, struct err *err) MUST_CHECK;
 /* The jail's root becomes what virtio-fs serves; its /proc/self/fd is lent. */
 int machine_config_jail(struct machine_config *config, const struct jail *jail,
 			struct err *err) MUST_CHECK;

@@ -22,16 +22,16 @@
 /* Before anything else: what goes wrong belongs there. */
 static int open_log(const struct options *o, struct err *err)
 {
-	const char *path = o->log_path;
-	int fd;
+	int fd, rc;
 
 	if (o->log_stdout)
 		log_init(STDOUT_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_COLON);
-	if (!path)
+	if (!o->log_path)
 		return 0;
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
-	if (fd < 0)
-		return err_set(err, errno, "-D: open '%s'", path);
+	rc = machine_config_open_early(o, o->log_path, O_WRONLY | O_CREAT | O_APPEND, "-D", &fd,
+				       err);
+	if (rc < 0)
+		return rc;
 	log_init(fd, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
 	return 0;
 }
@@ -39,15 +39,19 @@ static int open_log(const struct options *o, struct err *err)
 /* *out: the file to take away at the end, by a name that holds from everywhere; a jailed engine reaches it no more. */
 static int write_pid(const struct options *options, char **out, struct err *err)
 {
-	AUTO_FILE FILE *file = NULL;
 	const char *path = options->pid_path;
+	AUTO_FD int fd = -1;
+	int rc;
 
 	if (!path)
 		return 0;
-	file = fopen(path, "we");
-	if (!file || fprintf(file, "%d\n", (int)getpid()) < 0 || fflush(file) != 0)
+	rc = machine_config_open_early(options, path, O_WRONLY | O_CREAT | O_TRUNC, "-pidfile", &fd,
+				       err);
+	if (rc < 0)
+		return rc;
+	if (dprintf(fd, "%d\n", (int)getpid()) < 0)
 		return err_set(err, errno, "-pidfile: write '%s'", path);
-	*out = options->jail_root ? NULL : realpath(path, NULL);
+	*out = options->jail_root || fdset_is_name(path) ? NULL : realpath(path, NULL);
 	return 0;
 }
 

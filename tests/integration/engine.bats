@@ -75,7 +75,18 @@ qmp_say() {
 	wait_for 20 test ! -e pid
 	wait_for 20 test ! -e "/proc/$pid"
 	[ ! -s log ]
+	/usr/libexec/nacre/vmm -daemonize -add-fd fd=8,set=1 -add-fd fd=9,set=2 -pidfile /dev/fdset/1 -D /dev/fdset/2 -S \
+		-kernel /usr/share/nacre/kernel-x86_64 -qmp unix:qmp,server,nowait </dev/null 3>&- 8>pid-given 9>>log-given
+	pid=$(cat pid-given)
+	[ "$(readlink "/proc/$pid/exe")" = "$(readlink -f /usr/libexec/nacre/vmm)" ]
+	ls -l "/proc/$pid/fd" | grep -q "/log-given$"
+	qmp_say qmp quit | grep -q host-qmp-quit
+	wait_for 20 test ! -e "/proc/$pid"
+	[ -s pid-given ]
+	[ ! -s log-given ]
 	run --separate-stderr /usr/libexec/nacre/vmm -daemonize -pidfile pid -kernel /nonexistent 3>&-
 	assert_one_clear_line "open '/nonexistent': No such file or directory"
 	[ ! -e pid ]
+	run --separate-stderr /usr/libexec/nacre/vmm -D /dev/fdset/3 -kernel /usr/share/nacre/kernel-x86_64 3>&-
+	assert_one_clear_line "-D: '/dev/fdset/3': there is no such fd set"
 }
