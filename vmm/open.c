@@ -122,19 +122,28 @@ static int check_below(const struct open_drive *p, const char *what, struct err 
 {
 	int rc = backends_check_free(p->below, err);
 
-	if (rc == 0 && p->below->readonly && !p->readonly)
+	if (rc == 0 && p->below->readonly && !p->readonly && !p->auto_readonly)
 		rc = err_say(err, EACCES, "the drive '%s' is read-only", p->below->id);
 	return rc < 0 ? err_wrap(err, "%s", what) : 0;
 }
 
+/* Sets the descriptor, and whether it is only for reading. */
 static int open_drive_fd(struct backends *backends, const struct open_drive *p, const char *file,
-			 const char *what, int *out, struct err *err)
+			 const char *what, struct backend *drive, struct err *err)
 {
+	int rc;
+
+	drive->readonly = p->readonly || (p->below && p->below->readonly);
 	if (p->below)
-		return open_duplicate(p->below->fd, what, out, err);
+		return open_duplicate(p->below->fd, what, &drive->fd, err);
 	if (p->fd >= 0)
-		return open_adopt(p->fd, what, out, err);
-	return open_path(&backends->fdsets, file, p->readonly ? O_RDONLY : O_RDWR, what, out, err);
+		return open_adopt(p->fd, what, &drive->fd, err);
+	rc = open_path(&backends->fdsets, file, p->readonly ? O_RDONLY : O_RDWR, what, &drive->fd,
+		       err);
+	if (!p->auto_readonly || p->readonly || (rc != -EACCES && rc != -EROFS))
+		return rc;
+	drive->readonly = true;
+	return open_path(&backends->fdsets, file, O_RDONLY, what, &drive->fd, err);
 }
 
 int open_drive(struct backends *backends, const struct open_drive *p, const char *file,
@@ -151,7 +160,7 @@ int open_drive(struct backends *backends, const struct open_drive *p, const char
 	rc = backends_add(backends, BACKEND_DRIVE, p->id, file, &drive, err);
 	if (rc < 0)
 		return err_wrap(err, "%s", what);
-	rc = open_drive_fd(backends, p, file, what, &drive->fd, err);
+	rc = open_drive_fd(backends, p, file, what, drive, err);
 	if (rc < 0) {
 		backends_drop(backends, drive);
 		return rc;
@@ -159,7 +168,6 @@ int open_drive(struct backends *backends, const struct open_drive *p, const char
 	if (p->below)
 		p->below->above = drive;
 	drive->type = type_of_file(drive->fd);
-	drive->readonly = p->readonly;
 	drive->direct = p->direct;
 	drive->from_start = p->from_start;
 	drive->aio = p->aio;

@@ -37,6 +37,7 @@ struct open_drive {
 	const char *id;
 	const char *serial; /* NULL: none */
 	bool readonly;
+	bool auto_readonly; /* read-only rather than not at all */
 	bool direct;
 	bool from_start; /* by -drive */
 	enum block_aio aio;

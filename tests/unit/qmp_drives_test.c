@@ -186,6 +186,36 @@ static void test_options_of_drives(void **state)
 	(void)close(client);
 }
 
+/* What may not be written is an error, unless that was foreseen; what may be is written. */
+static void test_auto_read_only(void **state)
+{
+	static const struct qmp_line only_read[] = {
+		{NODE("d", OF_FILE("")), "opened for reading and writing", false},
+		{NODE("d", "\"auto-read-only\":true," OF_FILE("")), OK, false},
+		{EXEC("query-block"), "\"ro\":true,", false},
+		{NODE("e", "\"file\":\"d\""), "'d' is read-only", false},
+		{NODE("e", "\"auto-read-only\":true,\"file\":\"d\""), OK, false},
+		{EXEC_ARGS("blockdev-del", "\"node-name\":\"e\""), OK, false},
+		{EXEC_ARGS("blockdev-del", "\"node-name\":\"d\""), OK, false},
+	};
+	static const struct qmp_line both[] = {
+		{EXEC_ARGS("add-fd", "\"fdset-id\":0"), "\"fdset-id\":0", true},
+		{NODE("d", OF_FILE(",\"auto-read-only\":true")), OK, false},
+		{EXEC("query-block"), "\"ro\":false,", false},
+	};
+	struct qmp_world *w = *state;
+	int client = qmp_world_ready(w);
+	const struct fdset_fd *entry;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(fdsets_add(&w->backends.fdsets, 0, open("/dev/null", O_RDONLY | O_CLOEXEC),
+				    NULL, &entry, &err),
+			 0);
+	qmp_world_talk(w, client, only_read, ARRAY_SIZE(only_read));
+	qmp_world_talk(w, client, both, ARRAY_SIZE(both));
+	(void)close(client);
+}
+
 /* A drive of another one: which is used by it, and free when it goes. */
 static void test_a_drive_of_a_drive(void **state)
 {
@@ -279,6 +309,7 @@ int main(void)
 		WITH_WORLD(test_a_drive_goes_with_its_device),
 		WITH_WORLD(test_a_disk_that_the_machine_refuses_is_free_again),
 		WITH_WORLD(test_options_of_drives),
+		WITH_WORLD(test_auto_read_only),
 		WITH_WORLD(test_a_drive_of_a_drive),
 		WITH_WORLD(test_what_a_drive_is_called),
 		WITH_WORLD(test_a_device_without_id),

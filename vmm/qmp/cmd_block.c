@@ -129,6 +129,7 @@ int qmp_blockdev_add(struct qmp_call *call, struct err *err)
 	if (rc < 0)
 		return rc;
 	params.readonly = wants(&f, "read-only");
+	params.auto_readonly = wants(&f, "auto-read-only");
 	params.direct = wants_cache(&f, "direct") || (params.below && params.below->direct);
 	params.aio = params.below ? params.below->aio : BLOCK_AIO_AUTO;
 	rc = check_fixed(f.args, params.readonly, err);
