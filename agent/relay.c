@@ -67,10 +67,6 @@ static enum step write_some(struct relay *r)
 {
 	ssize_t n;
 
-	if (r->p.to_fd < 0) {
-		r->len = 0;
-		return STEP_MOVED;
-	}
 	n = write(r->p.to_fd, r->buf + r->head, r->len);
 	if (n < 0 && errno == EINTR)
 		return STEP_MOVED;
@@ -103,7 +99,7 @@ static enum step read_some(struct relay *r)
 	if (n <= 0)
 		return STEP_END; /* a pty whose other end was closed says EIO */
 	r->head = 0;
-	r->len = (size_t)n;
+	r->len = r->p.to_fd >= 0 ? (size_t)n : 0; /* without a destination it is thrown away */
 	r->moved += (uint64_t)n;
 	if (r->last_call)
 		r->last_left -= (size_t)n;

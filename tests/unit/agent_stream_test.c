@@ -309,6 +309,24 @@ static void test_loss(void **state)
 	close_relay(&e);
 }
 
+/* The host goes while it is waited for, and the process has more than one turn's worth to say. */
+static void test_loss_in_a_flood(void **state)
+{
+	struct ends e;
+
+	open_relay(loop_of(state), &e, RELAY_DRAINS, false);
+	assert_true(fcntl(e.from, F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
+	assert_true(flood(loop_of(state), &e) > 1u << 20);
+	own_close(&e.to);
+	turn(loop_of(state));
+	assert_int_equal(e.ended, 0);
+	assert_int_equal(write(e.from, "x", 1), 1);
+	own_close(&e.from);
+	turn(loop_of(state));
+	assert_int_equal(e.ended, 1);
+	close_relay(&e);
+}
+
 static void test_nowhere(void **state)
 {
 	struct ends e;
@@ -361,6 +379,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_close, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_back_pressure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loss, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_loss_in_a_flood, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nowhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_call, setup, teardown),
 	};
