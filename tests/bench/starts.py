@@ -10,6 +10,7 @@
 # The first instruction is seen from outside, alike for every monitor: the kernel's trace events sched_process_exec and
 # kvm_entry, of one process and its children, with the clock of both.
 
+import itertools
 import os
 import re
 import sys
@@ -26,19 +27,10 @@ PHASES = 5         # as many as rows.py has samples
 TRIES = 5
 
 
-class Phases:
-    """A place between two ticks, and the next."""
-
-    def __init__(self):
-        self.place = 0
-
-    def wait(self):
-        begin = self.place * TICK_NS // PHASES
-        while (time.monotonic_ns() - begin) % TICK_NS > 20000:
-            pass
-
-    def go_on(self):
-        self.place = (self.place + 1) % PHASES
+def wait_between_ticks(phase):
+    begin = phase * TICK_NS // PHASES
+    while (time.monotonic_ns() - begin) % TICK_NS > 20000:
+        pass
 
 
 def spawn(argv):
@@ -59,15 +51,15 @@ def wait(pid, argv):
 
 def from_memory(argv, start, prepare=lambda tracer: None):
     """A measurement: what start, at the next place between two ticks, gives beside the number of fetches, once that is 0."""
-    phases = Phases()
+    phases = itertools.cycle(range(PHASES))
 
     def measure(tracer):
+        phase = next(phases)
         for _ in range(TRIES):
             prepare(tracer)
-            phases.wait()
+            wait_between_ticks(phase)
             fields, fetches = start(tracer)
             if fetches == 0:
-                phases.go_on()
                 return fields
             print(f"bench: {argv[0]} read from a disk: again", file=sys.stderr, flush=True)
         raise RuntimeError(f"{argv[0]} read from a disk at each of {TRIES} starts")
