@@ -65,9 +65,8 @@ static enum step lose_destination(struct relay *r)
 
 static enum step write_some(struct relay *r)
 {
-	ssize_t n;
+	ssize_t n = write(r->p.to_fd, r->buf + r->head, r->len);
 
-	n = write(r->p.to_fd, r->buf + r->head, r->len);
 	if (n < 0 && errno == EINTR)
 		return STEP_MOVED;
 	if (n < 0 && errno == EAGAIN)

@@ -140,7 +140,7 @@ static int open_drive_fd(struct backends *backends, const struct open_drive *p, 
 		return open_adopt(p->fd, what, &drive->fd, err);
 	rc = open_path(&backends->fdsets, file, p->readonly ? O_RDONLY : O_RDWR, what, &drive->fd,
 		       err);
-	if (!p->auto_readonly || p->readonly || (rc != -EACCES && rc != -EROFS))
+	if (!p->auto_readonly || (rc != -EACCES && rc != -EROFS))
 		return rc;
 	drive->readonly = true;
 	return open_path(&backends->fdsets, file, O_RDONLY, what, &drive->fd, err);
