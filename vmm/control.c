@@ -343,6 +343,8 @@ static int finish(struct control *c)
 	(void)snprintf(crash, sizeof(crash), "%s%s%s", ends[c->end].crash ? ends[c->end].crash : "",
 		       *c->detail ? ": " : "", c->detail);
 	qmp_ended(c->qmp, ends[c->end].cause, ends[c->end].crash ? crash : NULL);
+	if (c->end == GUEST_TRIPLE_FAULT)
+		log_warn("the guest crashed: %s", crash);
 	if (c->end != GUEST_INTERNAL_ERROR)
 		return 0;
 	log_error("the guest ended by an internal error: %s", c->detail);

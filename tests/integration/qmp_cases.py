@@ -357,7 +357,7 @@ async def monitor():
 async def crash():
     """A guest that ends by a triple fault has crashed; one that resets has shut down."""
     for params, crashed, reason in (("reboot=t", True, "guest-panic"), ("reboot=k", False, "guest-reset")):
-        async with Guest(kernel=("-append", f"quiet {params}")) as guest:
+        async with Guest(kernel=("-append", f"quiet {params}"), stderr=asyncio.subprocess.PIPE) as guest:
             await guest.until("guest-ready")
             client = await guest.client()
             heard = Heard(client, "GUEST_CRASHED", "SHUTDOWN")
@@ -367,6 +367,8 @@ async def crash():
                 assert event == "GUEST_CRASHED" and "triple fault" in data["reason"], data
             assert await heard.next() == ("SHUTDOWN", {"guest": True, "reason": reason})
             assert await guest.status() == 0
+            said = (await guest.process.stderr.read()).decode()
+            assert ("triple fault" in said) == crashed, said
 
 
 async def read_pipe(fd):

@@ -53,7 +53,7 @@ def make_initramfs(work, first=""):
 class Guest:
     """One engine and its guest: `async with Guest(...) as guest`. With `jail` it is confined to the directory guest.root."""
 
-    def __init__(self, *options, pass_fds=(), kernel=("-append", "quiet"), jail=False):
+    def __init__(self, *options, pass_fds=(), kernel=("-append", "quiet"), jail=False, stderr=None):
         self.work = tempfile.mkdtemp(prefix="qmp.")
         self.root = f"{self.work}/root"
         self.socket = f"{self.work}/qmp.sock"
@@ -66,10 +66,11 @@ class Guest:
             os.mkdir(self.root)
             self.command = [*NAMESPACES, *self.command, "-jail", self.root]
         self.pass_fds = pass_fds
+        self.stderr = stderr
 
     async def __aenter__(self):
         self.process = await asyncio.create_subprocess_exec(
-            *self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self.pass_fds)
+            *self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, pass_fds=self.pass_fds)
         self.listens, self.talks = self.process.stdin, self.process.stdout
         return self
 
